@@ -1,0 +1,2 @@
+pub mod batch;
+pub use batch::{EventBatch, Labels, NO_LABEL};

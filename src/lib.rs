@@ -1,0 +1,6 @@
+//! bellwether predicts who will leave, what each customer will spend and what they will buy next.
+
+pub mod config;
+pub mod error;
+pub mod events;
+pub mod time;
