@@ -3,4 +3,8 @@
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod features;
+pub mod labels;
+pub mod split;
 pub mod time;
+pub mod timeline;

@@ -1,0 +1,306 @@
+//! The catalogue: every feature's name, unit and definition, generated from what the data hold.
+
+use serde::{Deserialize, Serialize};
+
+use super::{activity, affinity, cadence, purchases, recency};
+use crate::config::{Config, FeaturesConfig};
+use crate::time::Day;
+use crate::timeline::{NO_CATEGORY, NO_CODE, Timelines};
+
+/// Unit of a feature's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Days, with fractions.
+    Days,
+    /// The configured currency.
+    Money,
+    /// A number of things.
+    Count,
+    /// 0 to 1.
+    Share,
+    /// A quotient without a unit.
+    Ratio,
+}
+
+impl Unit {
+    /// As printed and as written to column metadata.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Days => "days",
+            Self::Money => "money",
+            Self::Count => "count",
+            Self::Share => "share",
+            Self::Ratio => "ratio",
+        }
+    }
+}
+
+/// Declaration of one feature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Column name.
+    pub name: String,
+    /// Unit of the values.
+    pub unit: Unit,
+    /// What it tells, at `as_of`; when it is missing.
+    pub note: String,
+}
+
+/// Collects declarations in the order in which a sweep emits the values.
+#[derive(Default)]
+pub(super) struct Declarations(Vec<Feature>);
+
+impl Declarations {
+    pub(super) fn add(&mut self, name: impl Into<String>, unit: Unit, note: impl Into<String>) {
+        self.0.push(Feature { name: name.into(), unit, note: note.into() });
+    }
+}
+
+/// One kind of event that has columns of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kind {
+    /// As in the data.
+    pub event: String,
+    /// As in column names.
+    pub slug: String,
+    /// Whether any such event carries money.
+    pub has_money: bool,
+}
+
+/// One value of a column that has columns of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// As in the data.
+    pub name: String,
+    /// As in column names.
+    pub slug: String,
+}
+
+/// What the catalogue is generated from: frozen at a day, so that nothing later decides which columns
+/// there are. Part of the bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Nothing at or after this day was looked at.
+    pub frozen_at: Day,
+    /// Kinds of events; the order event is the first.
+    pub kinds: Vec<Kind>,
+    /// Categories, most frequent first.
+    pub categories: Vec<Group>,
+    /// Channels, most frequent first.
+    pub channels: Vec<Group>,
+    /// Kind and category that occur together: indices into `kinds` and `categories`.
+    pub pairs: Vec<(u16, u16)>,
+    /// Windows in days, ascending.
+    pub windows: Vec<u16>,
+    /// Usual days between orders of the whole base: the prior of each customer's own.
+    pub base_gap_days: f64,
+}
+
+/// Column names: lower-case ASCII, every other run of characters one `_`.
+pub fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for c in deunicode::deunicode(name).chars() {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c.to_ascii_lowercase());
+        } else if !slug.ends_with('_') {
+            slug.push('_');
+        }
+    }
+    let trimmed = slug.trim_matches('_');
+    if trimmed.is_empty() { "unnamed".to_string() } else { trimmed.to_string() }
+}
+
+/// Slugs of names in order of frequency; a collision is numbered: `shoes`, `shoes_2`.
+pub fn slugs<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Group> {
+    let mut taken = std::collections::BTreeSet::new();
+    names
+        .map(|name| {
+            let base = slug(name);
+            let mut unique = base.clone();
+            let mut number = 1;
+            while !taken.insert(unique.clone()) {
+                number += 1;
+                unique = format!("{base}_{number}");
+            }
+            Group { name: name.to_string(), slug: unique }
+        })
+        .collect()
+}
+
+/// Pairs of a kind and a category get columns of their own for the order event and this many others.
+const KINDS_WITH_CATEGORIES: usize = 5;
+
+/// Days between orders where nobody has ordered twice.
+const FALLBACK_GAP_DAYS: f64 = 30.0;
+
+struct Tally {
+    kinds: Vec<u64>,
+    money: Vec<bool>,
+    categories: Vec<u64>,
+    channels: Vec<u64>,
+    pairs: hashbrown::HashMap<(u16, u32), u64>,
+    gaps: u64,
+    gap_days: i64,
+}
+
+impl Tally {
+    fn new(timelines: &Timelines) -> Self {
+        let vocabularies = &timelines.vocabularies;
+        let kinds = vocabularies.event.names().len();
+        Self {
+            kinds: vec![0; kinds],
+            money: vec![false; kinds],
+            categories: vec![0; vocabularies.category.names().len()],
+            channels: vec![0; vocabularies.channel.names().len()],
+            pairs: hashbrown::HashMap::new(),
+            gaps: 0,
+            gap_days: 0,
+        }
+    }
+
+    fn add(mut self, other: Self) -> Self {
+        let sum = |to: &mut Vec<u64>, from: Vec<u64>| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        sum(&mut self.kinds, other.kinds);
+        sum(&mut self.categories, other.categories);
+        sum(&mut self.channels, other.channels);
+        self.money.iter_mut().zip(other.money).for_each(|(to, from)| *to |= from);
+        for (pair, count) in other.pairs {
+            *self.pairs.entry(pair).or_default() += count;
+        }
+        self.gaps += other.gaps;
+        self.gap_days += other.gap_days;
+        self
+    }
+}
+
+fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Tally {
+    use rayon::prelude::*;
+    let one = |partition: &crate::timeline::Partition| {
+        let mut tally = Tally::new(timelines);
+        for customer in 0..partition.customers() {
+            let mut last_order_day = None;
+            for event in partition.events(customer).iter().filter(|event| event.is_known_at(frozen_at)) {
+                tally.kinds[event.kind as usize] += 1;
+                tally.money[event.kind as usize] |= !event.value.is_nan() && event.value != 0.0;
+                if event.category != NO_CATEGORY {
+                    tally.categories[event.category as usize] += 1;
+                    *tally.pairs.entry((event.kind, event.category)).or_default() += 1;
+                }
+                if event.channel != NO_CODE {
+                    tally.channels[event.channel as usize] += 1;
+                }
+                if Some(u32::from(event.kind)) == order_kind && !(event.value < 0.0) {
+                    let day = event.day();
+                    if let Some(last) = last_order_day.replace(day)
+                        && last != day
+                    {
+                        tally.gaps += 1;
+                        tally.gap_days += i64::from(day.since(last));
+                    }
+                }
+            }
+        }
+        tally
+    };
+    timelines.partitions.par_iter().map(one).reduce(|| Tally::new(timelines), Tally::add)
+}
+
+/// Indices of the `most` largest counts above zero; equal counts in order of name.
+fn most_frequent(counts: &[u64], names: &[String], most: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..counts.len()).filter(|&i| counts[i] > 0).collect();
+    order.sort_by(|&a, &b| counts[b].cmp(&counts[a]).then_with(|| names[a].cmp(&names[b])));
+    order.truncate(most);
+    order
+}
+
+impl Plan {
+    /// What the catalogue covers, from the events known at `frozen_at`.
+    pub fn new(timelines: &Timelines, config: &Config, frozen_at: Day) -> Self {
+        let FeaturesConfig { windows, max_event_types, max_categories, max_channels } = &config.features;
+        let vocabularies = &timelines.vocabularies;
+        let order_event = &config.events.order_event;
+        let order_kind = vocabularies.event.code(order_event);
+        let tally = tally(timelines, order_kind, frozen_at);
+
+        let names = vocabularies.event.names();
+        let mut kinds: Vec<usize> = most_frequent(&tally.kinds, names, max_event_types + 1);
+        kinds.retain(|&kind| Some(kind as u32) != order_kind);
+        kinds.truncate(max_event_types.saturating_sub(1));
+        let ordered = std::iter::once(order_event.as_str()).chain(kinds.iter().map(|&kind| names[kind].as_str()));
+        let kinds: Vec<Kind> = slugs(ordered)
+            .into_iter()
+            .map(|group| {
+                let code = vocabularies.event.code(&group.name);
+                let has_money = code.is_some_and(|code| tally.money[code as usize]);
+                Kind { event: group.name, slug: group.slug, has_money }
+            })
+            .collect();
+
+        let category_names = vocabularies.category.names();
+        let categories = most_frequent(&tally.categories, category_names, *max_categories);
+        let pair_count = |kind: &Kind, category: usize| {
+            let code = vocabularies.event.code(&kind.event)?;
+            tally.pairs.get(&(code as u16, category as u32)).copied()
+        };
+        let mut with_categories: Vec<(u64, usize)> = kinds
+            .iter()
+            .enumerate()
+            .skip(1)
+            .map(|(k, kind)| (categories.iter().filter_map(|&c| pair_count(kind, c)).sum(), k))
+            .filter(|(count, _)| *count > 0)
+            .collect();
+        with_categories.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        with_categories.truncate(KINDS_WITH_CATEGORIES);
+        let mut covered: Vec<usize> = with_categories.into_iter().map(|(_, k)| k).chain([0]).collect();
+        covered.sort_unstable();
+        let pairs = covered
+            .into_iter()
+            .flat_map(|k| (0..categories.len()).map(move |c| (k, c)))
+            .filter(|&(k, c)| pair_count(&kinds[k], categories[c]).is_some())
+            .map(|(k, c)| (k as u16, c as u16))
+            .collect();
+
+        let channel_names = vocabularies.channel.names();
+        let channels = most_frequent(&tally.channels, channel_names, *max_channels);
+        Self {
+            frozen_at,
+            kinds,
+            categories: slugs(categories.iter().map(|&c| category_names[c].as_str())),
+            channels: slugs(channels.iter().map(|&c| channel_names[c].as_str())),
+            pairs,
+            windows: windows.clone(),
+            base_gap_days: if tally.gaps == 0 { FALLBACK_GAP_DAYS } else { tally.gap_days as f64 / tally.gaps as f64 },
+        }
+    }
+
+    /// Every feature in the order of a row.
+    pub fn features(&self) -> Vec<Feature> {
+        let mut declarations = Declarations::default();
+        recency::declare(self, &mut declarations);
+        purchases::declare(self, &mut declarations);
+        cadence::declare(self, &mut declarations);
+        activity::declare(self, &mut declarations);
+        affinity::declare(self, &mut declarations);
+        let mut features = declarations.0;
+        // An event that is called `event` would give a second column `events`.
+        let names: Vec<String> =
+            slugs(features.iter().map(|feature| feature.name.as_str())).into_iter().map(|group| group.slug).collect();
+        for (feature, name) in features.iter_mut().zip(names) {
+            feature.name = name;
+        }
+        features
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_ascii_and_collisions_are_numbered() {
+        let groups = slugs(["Schuhe & Söckchen", "schuhe soeckchen", "SCHUHE/SÖCKCHEN", "Обувь", "!!"].into_iter());
+        let slugs: Vec<&str> = groups.iter().map(|group| group.slug.as_str()).collect();
+        assert_eq!(slugs, ["schuhe_sockchen", "schuhe_soeckchen", "schuhe_sockchen_2", "obuv", "unnamed"]);
+    }
+}

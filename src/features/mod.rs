@@ -1,0 +1,19 @@
+//! Features: what a timeline tells at `as_of`, one file for each question asked of it.
+//!
+//! A feature is declared once in the [catalogue](Plan::features); a [`Sweep`] emits the values in the same
+//! order. Training and scoring run the same code, and a row depends on nothing but the events that are
+//! known at its `as_of`.
+
+mod activity;
+mod affinity;
+mod cadence;
+mod catalogue;
+mod purchases;
+mod recency;
+mod sweep;
+mod table;
+
+pub use catalogue::{Feature, Group, Kind, Plan, Unit, slug, slugs};
+pub(crate) use sweep::is_order_line;
+pub use sweep::{Sweep, Walker};
+pub use table::{FeatureTable, RowKey, RowRequest};

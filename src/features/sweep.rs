@@ -1,0 +1,205 @@
+//! The sweep: one walk over a timeline, oldest to newest, that emits the row of every cut-off as it passes it.
+
+use super::catalogue::Plan;
+use super::{activity, affinity, cadence, purchases, recency};
+use crate::time::Day;
+use crate::timeline::{Event, NO_CATEGORY, NO_CODE, Vocabularies, Vocabulary};
+
+/// An event with its codes translated into the plan's.
+pub(super) struct Step<'a> {
+    pub(super) event: &'a Event,
+    pub(super) day: Day,
+    /// Index into the plan's kinds, or their number: some other kind. The order event is 0.
+    pub(super) kind: usize,
+    /// Index into the plan's categories, or their number: some other or none.
+    pub(super) category: usize,
+    pub(super) has_category: bool,
+    /// Index into the plan's channels, or their number: some other or none.
+    pub(super) channel: usize,
+    /// A line of an order: the order event, and no refund.
+    pub(super) is_order_line: bool,
+}
+
+/// What looking back needs to know of an event that has been walked over.
+#[derive(Clone, Copy)]
+pub(super) struct Marks {
+    pub(super) kind: u16,
+    pub(super) category: u16,
+    pub(super) is_order_line: bool,
+    pub(super) begins_order: bool,
+    pub(super) begins_day: bool,
+}
+
+/// One row while it is filled.
+pub(super) struct Row<'a> {
+    values: &'a mut [f32],
+    next: usize,
+}
+
+impl Row<'_> {
+    pub(super) fn push(&mut self, value: f64) {
+        self.values[self.next] = value as f32;
+        self.next += 1;
+    }
+}
+
+/// A plan made ready for the codes of one set of timelines.
+pub struct Sweep<'a> {
+    plan: &'a Plan,
+    kind_of: Vec<u16>,
+    category_of: Vec<u16>,
+    channel_of: Vec<u16>,
+    width: usize,
+}
+
+fn translation<'n>(vocabulary: &Vocabulary, names: impl ExactSizeIterator<Item = &'n str>) -> Vec<u16> {
+    let mut to = vec![names.len() as u16; vocabulary.names().len()];
+    for (index, name) in names.enumerate() {
+        if let Some(code) = vocabulary.code(name) {
+            to[code as usize] = index as u16;
+        }
+    }
+    to
+}
+
+impl<'a> Sweep<'a> {
+    /// A sweep that emits the plan's features for timelines with these vocabularies.
+    pub fn new(plan: &'a Plan, vocabularies: &Vocabularies) -> Self {
+        Self {
+            plan,
+            kind_of: translation(&vocabularies.event, plan.kinds.iter().map(|kind| kind.event.as_str())),
+            category_of: translation(&vocabularies.category, plan.categories.iter().map(|group| group.name.as_str())),
+            channel_of: translation(&vocabularies.channel, plan.channels.iter().map(|group| group.name.as_str())),
+            width: plan.features().len(),
+        }
+    }
+
+    /// Number of features in a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// A walker with buffers of its own; one a thread.
+    pub fn walker(&self) -> Walker<'_> {
+        Walker {
+            sweep: self,
+            recency: recency::State::default(),
+            purchases: purchases::State::default(),
+            cadence: cadence::State::default(),
+            activity: activity::State::default(),
+            affinity: affinity::State::default(),
+            marks: Vec::new(),
+            known: Vec::new(),
+            row: vec![0.0; self.width],
+        }
+    }
+
+    fn step<'e>(&self, event: &'e Event) -> Step<'e> {
+        let kind = self.kind_of[event.kind as usize] as usize;
+        let has_category = event.category != NO_CATEGORY;
+        Step {
+            event,
+            day: event.day(),
+            kind,
+            category: if has_category {
+                self.category_of[event.category as usize] as usize
+            } else {
+                self.plan.categories.len()
+            },
+            has_category,
+            channel: if event.channel == NO_CODE {
+                self.plan.channels.len()
+            } else {
+                self.channel_of[event.channel as usize] as usize
+            },
+            is_order_line: kind == 0 && is_order_line(event),
+        }
+    }
+}
+
+/// Whether an event of the order event's kind is a line of an order: refunds are not.
+pub(crate) fn is_order_line(event: &Event) -> bool {
+    event.value.is_nan() || event.value >= 0.0
+}
+
+/// Walks over timelines, one after another.
+pub struct Walker<'a> {
+    sweep: &'a Sweep<'a>,
+    recency: recency::State,
+    purchases: purchases::State,
+    cadence: cadence::State,
+    activity: activity::State,
+    affinity: affinity::State,
+    marks: Vec<Marks>,
+    known: Vec<Event>,
+    row: Vec<f32>,
+}
+
+impl Walker<'_> {
+    /// Calls `emit` with the index of a cut-off and its row, for each of `as_ofs` (ascending) at which
+    /// anything is known of the customer.
+    pub fn walk(&mut self, events: &[Event], as_ofs: &[Day], mut emit: impl FnMut(usize, &[f32])) {
+        if events.iter().any(Event::is_late) {
+            // What is known is no longer a prefix: each cut-off walks over its own events.
+            for (index, &as_of) in as_ofs.iter().enumerate() {
+                let mut known = std::mem::take(&mut self.known);
+                known.clear();
+                known.extend(events.iter().filter(|event| event.is_known_at(as_of)));
+                self.walk_in_time(&known, &[as_of], |_, row| emit(index, row));
+                self.known = known;
+            }
+        } else {
+            self.walk_in_time(events, as_ofs, emit);
+        }
+    }
+
+    fn walk_in_time(&mut self, events: &[Event], as_ofs: &[Day], mut emit: impl FnMut(usize, &[f32])) {
+        let plan = self.sweep.plan;
+        self.recency.reset(plan);
+        self.purchases.reset(plan);
+        self.cadence.reset();
+        self.activity.reset(plan);
+        self.affinity.reset(plan);
+        self.marks.clear();
+        let mut passed = 0;
+        for (index, &as_of) in as_ofs.iter().enumerate() {
+            let end = as_of.start_micros();
+            while passed < events.len() && events[passed].time < end {
+                self.observe(&events[passed]);
+                passed += 1;
+            }
+            if passed > 0 {
+                self.fill_row(as_of, &events[..passed]);
+                emit(index, &self.row);
+            }
+        }
+    }
+
+    fn observe(&mut self, event: &Event) {
+        let plan = self.sweep.plan;
+        let step = self.sweep.step(event);
+        self.recency.observe(&step);
+        let begins_order = self.purchases.observe(&step);
+        self.cadence.observe(&step);
+        let begins_day = self.activity.observe(&step);
+        self.affinity.observe(plan, &step);
+        self.marks.push(Marks {
+            kind: step.kind as u16,
+            category: step.category as u16,
+            is_order_line: step.is_order_line,
+            begins_order,
+            begins_day,
+        });
+    }
+
+    fn fill_row(&mut self, as_of: Day, events: &[Event]) {
+        let plan = self.sweep.plan;
+        let mut row = Row { values: &mut self.row, next: 0 };
+        self.recency.emit(as_of, &mut row);
+        self.purchases.emit(plan, &mut row);
+        self.cadence.emit(plan, as_of, &mut row);
+        self.activity.emit(plan, as_of, events, &self.marks, &mut row);
+        self.affinity.emit(plan, as_of, events, &self.marks, &mut row);
+        debug_assert_eq!(row.next, row.values.len(), "every declared feature is emitted");
+    }
+}

@@ -1,0 +1,113 @@
+//! Feature tables: the rows of many customers and cut-offs, filled in parallel over partitions.
+
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+use super::sweep::Sweep;
+use crate::time::Day;
+use crate::timeline::{Event, Partition, Timelines, sample_fraction};
+
+/// Salt of the sample of customers that training looks at.
+const SAMPLE_SALT: u64 = 1;
+
+/// Which rows are wanted: one cut-off, and the share of customers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowRequest {
+    /// Features as known at the start of this day.
+    pub as_of: Day,
+    /// Share of customers, by a stable hash: 1 is everyone, and a smaller share is part of a larger one.
+    pub share: f64,
+}
+
+impl RowRequest {
+    fn wants(&self, hash: u64) -> bool {
+        self.share >= 1.0 || sample_fraction(hash, SAMPLE_SALT) < self.share
+    }
+}
+
+/// Whose row, and of when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowKey {
+    /// Stable hash of the customer.
+    pub hash: u64,
+    /// Partition of the customer.
+    pub partition: u32,
+    /// Customer within the partition.
+    pub customer: u32,
+    /// Index of the request.
+    pub request: u32,
+}
+
+/// Rows by partition, customer and cut-off; columns in the order of the catalogue; NaN = missing.
+#[derive(Debug)]
+pub struct FeatureTable {
+    /// One for each row.
+    pub keys: Vec<RowKey>,
+    /// Rows × features.
+    pub values: Array2<f32>,
+}
+
+fn is_known_at(events: &[Event], as_of: Day) -> bool {
+    events.iter().take_while(|event| event.time < as_of.start_micros()).any(|event| event.is_known_at(as_of))
+}
+
+impl FeatureTable {
+    /// One row for each customer known at a requested cut-off and in its share.
+    ///
+    /// `requests` ascend by day, each day once. Memory: 4 bytes × rows × features.
+    pub fn build(timelines: &Timelines, sweep: &Sweep, requests: &[RowRequest]) -> Self {
+        let keys: Vec<Vec<RowKey>> = timelines
+            .partitions
+            .par_iter()
+            .enumerate()
+            .map(|(index, partition)| keys_of(index, partition, requests))
+            .collect();
+        let width = sweep.width();
+        let rows: usize = keys.iter().map(Vec::len).sum();
+        let mut values = vec![0f32; rows * width];
+        let mut rest = values.as_mut_slice();
+        let mut blocks = Vec::with_capacity(keys.len());
+        for keys in &keys {
+            let (block, after) = rest.split_at_mut(keys.len() * width);
+            blocks.push(block);
+            rest = after;
+        }
+        timelines.partitions.par_iter().zip(&keys).zip(blocks).for_each(|((partition, keys), block)| {
+            fill(partition, sweep, requests, keys, block);
+        });
+        let values = Array2::from_shape_vec((rows, width), values).expect("one slot for each value");
+        Self { keys: keys.concat(), values }
+    }
+
+    /// Rows × features.
+    pub fn view(&self) -> ArrayView2<'_, f32> {
+        self.values.view()
+    }
+}
+
+fn keys_of(index: usize, partition: &Partition, requests: &[RowRequest]) -> Vec<RowKey> {
+    let mut keys = Vec::new();
+    for customer in 0..partition.customers() {
+        let hash = partition.hash(customer);
+        for (request, wanted) in requests.iter().enumerate() {
+            if wanted.wants(hash) && is_known_at(partition.events(customer), wanted.as_of) {
+                keys.push(RowKey { hash, partition: index as u32, customer: customer as u32, request: request as u32 });
+            }
+        }
+    }
+    keys
+}
+
+fn fill(partition: &Partition, sweep: &Sweep, requests: &[RowRequest], keys: &[RowKey], block: &mut [f32]) {
+    let width = sweep.width();
+    let mut walker = sweep.walker();
+    let mut rows = block.chunks_exact_mut(width);
+    for keys in keys.chunk_by(|a, b| a.customer == b.customer) {
+        let as_ofs: Vec<Day> = keys.iter().map(|key| requests[key.request as usize].as_of).collect();
+        let customer = keys[0].customer as usize;
+        walker.walk(partition.events(customer), &as_ofs, |_, values| {
+            let row = rows.next().expect("a row for each key");
+            row.copy_from_slice(values);
+        });
+    }
+}

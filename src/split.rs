@@ -1,0 +1,230 @@
+//! Cut-offs: which rows train, which calibrate and choose, and which judge.
+//!
+//! With `D` the last day that may be seen and `h` the horizon, the test cut-off is `D − h`, the validation
+//! cut-off `D − 2h`, and training cut-offs lie at or before `D − 3h`: no label window overlaps another's
+//! role. Where the history is too short for three windows, customers are set aside instead of a window, and
+//! the report says so. The model that ships is refitted on cut-offs up to `D − h`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::TrainingConfig;
+use crate::error::{ExitCode, Explain, Reason};
+use crate::time::{Day, Horizon};
+use crate::timeline::sample_hash;
+
+/// How the reported figures were kept apart from training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// Training, validation and test windows follow one another.
+    ThreeWindows,
+    /// The test window is later than every other; calibration has customers of its own.
+    TwoWindows,
+    /// One window serves all; calibration and test have customers of their own.
+    OneWindow,
+}
+
+/// What a row is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Fits candidates.
+    Train,
+    /// Calibrates and chooses.
+    Validate,
+    /// Judges, once.
+    Test,
+}
+
+/// The cut-offs of one horizon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// How roles are kept apart.
+    pub scheme: Scheme,
+    /// Training cut-offs of the judged fit, ascending.
+    pub train: Vec<Day>,
+    /// Cut-off of calibration and choice; a training cut-off where customers are set aside instead.
+    pub validate: Day,
+    /// Cut-off of the judgement.
+    pub test: Day,
+    /// Cut-offs of the shipped fit, ascending.
+    pub ship: Vec<Day>,
+}
+
+/// A history that is too short.
+#[derive(Debug, thiserror::Error)]
+#[error("{history_days} days of history before {as_of} are too few for a horizon of {horizon} days")]
+pub struct SplitError {
+    history_days: i32,
+    as_of: Day,
+    horizon: Horizon,
+    min_history: i32,
+}
+
+impl Explain for SplitError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::DataRejected
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        Some(Reason::NotEnoughHistory)
+    }
+
+    fn details(&self) -> Vec<String> {
+        let needed = self.horizon.days() + self.min_history;
+        vec![
+            format!(
+                "needed: {} days of history and a label window of {}, {needed} days in all",
+                self.min_history, self.horizon
+            ),
+            "No bundle was written.".into(),
+        ]
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let longest = (self.history_days * 4 / 5).min(self.history_days - 7);
+        if longest < 1 {
+            return vec!["more history is needed before anything can be learned".into()];
+        }
+        vec![format!("the longest horizon that these data allow is `horizon_days = {longest}`")]
+    }
+
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        vec![("history_days", self.history_days.max(0) as u64), ("horizon_days", self.horizon.days() as u64)]
+    }
+}
+
+/// Salt of the customers that are set aside.
+const FOLD_SALT: u64 = 2;
+
+/// History in days that a training cut-off needs.
+fn min_history(horizon: Horizon, training: &TrainingConfig) -> i32 {
+    match training.min_history_days {
+        0 => (horizon.days() / 4).max(7),
+        days => i32::from(days),
+    }
+}
+
+/// Whether a horizon can be learned at all from a history that begins on `first_day`.
+pub fn is_possible(first_day: Day, as_of: Day, horizon: Horizon, training: &TrainingConfig) -> bool {
+    as_of.since(first_day) >= horizon.days() + min_history(horizon, training)
+}
+
+impl Split {
+    /// The cut-offs for a horizon, given the day of the first event and the day before which all is seen.
+    ///
+    /// # Errors
+    /// When not even one window fits behind the least history.
+    pub fn new(first_day: Day, as_of: Day, horizon: Horizon, training: &TrainingConfig) -> Result<Self, SplitError> {
+        let h = horizon.days();
+        let min_history = min_history(horizon, training);
+        let earliest = first_day.plus(min_history);
+        let (test, validate, train_last) = (as_of.plus(-h), as_of.plus(-2 * h), as_of.plus(-3 * h));
+        if test < earliest {
+            let history_days = as_of.since(first_day);
+            return Err(SplitError { history_days, as_of, horizon, min_history });
+        }
+        let step = |span: i32| match training.slide_days {
+            0 => (span / training.cutoffs.max(2) as i32).clamp(7, h.max(7)),
+            days => i32::from(days),
+        };
+        let grid = |last: Day, step: i32| {
+            let mut days: Vec<Day> =
+                (0..training.cutoffs as i32).map(|i| last.plus(-i * step)).take_while(|&day| day >= earliest).collect();
+            days.reverse();
+            days
+        };
+        let ship = grid(test, step(test.since(earliest)));
+        Ok(if train_last >= earliest {
+            // The shipped cut-offs are reused where they are early enough: fewer rows in all.
+            let train = grid(train_last, step(train_last.since(earliest)));
+            Self { scheme: Scheme::ThreeWindows, train, validate, test, ship }
+        } else if validate >= earliest {
+            let train = grid(validate, step(validate.since(earliest)));
+            Self { scheme: Scheme::TwoWindows, train, validate, test, ship }
+        } else {
+            Self { scheme: Scheme::OneWindow, train: ship.clone(), validate: test, test, ship }
+        })
+    }
+
+    /// Every cut-off with its rows, ascending, each once.
+    pub fn cut_offs(&self) -> Vec<Day> {
+        let mut days: Vec<Day> =
+            self.train.iter().chain(&self.ship).chain([&self.validate, &self.test]).copied().collect();
+        days.sort_unstable();
+        days.dedup();
+        days
+    }
+
+    /// What the row of a customer at a cut-off is for, in the judged fit.
+    pub fn role(&self, as_of: Day, customer_hash: u64) -> Option<Role> {
+        let tenth = sample_hash(customer_hash, FOLD_SALT) % 10;
+        let is_train = self.train.contains(&as_of);
+        match self.scheme {
+            Scheme::ThreeWindows if as_of == self.test => Some(Role::Test),
+            Scheme::ThreeWindows if as_of == self.validate => Some(Role::Validate),
+            Scheme::ThreeWindows => is_train.then_some(Role::Train),
+            Scheme::TwoWindows if as_of == self.test => Some(Role::Test),
+            Scheme::TwoWindows if !is_train => None,
+            Scheme::TwoWindows => Some(if tenth < 3 { Role::Validate } else { Role::Train }),
+            Scheme::OneWindow => match tenth {
+                0..=1 => (as_of == self.test).then_some(Role::Test),
+                2..=3 => is_train.then_some(Role::Validate),
+                _ => is_train.then_some(Role::Train),
+            },
+        }
+    }
+
+    /// Whether a row belongs to the shipped fit.
+    pub fn ships(&self, as_of: Day) -> bool {
+        self.ship.contains(&as_of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn split(history: i32, horizon: i64) -> Result<Split, SplitError> {
+        Split::new(Day(0), Day(history), Horizon::new(horizon).unwrap(), &Config::default().training)
+    }
+
+    #[test]
+    fn no_window_of_one_role_overlaps_another_role() {
+        for history in [100, 350, 365, 400, 730, 2000] {
+            for horizon in [1i64, 7, 30, 90, 180] {
+                let Ok(split) = split(history, horizon) else { continue };
+                let h = horizon as i32;
+                assert_eq!(split.test, Day(history - h));
+                assert!(split.ship.iter().all(|day| day.plus(h) <= Day(history)), "nothing at or after as_of");
+                let last_train = *split.train.last().unwrap();
+                match split.scheme {
+                    Scheme::ThreeWindows => {
+                        assert!(last_train.plus(h) <= split.validate && split.validate.plus(h) <= split.test);
+                    }
+                    Scheme::TwoWindows => assert!(last_train.plus(h) <= split.test),
+                    Scheme::OneWindow => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_customer_has_one_role_where_customers_are_set_aside() {
+        let split = split(365, 180).unwrap();
+        assert_eq!(split.scheme, Scheme::OneWindow);
+        for hash in 0..1000 {
+            let roles: Vec<Role> = split.cut_offs().iter().filter_map(|&day| split.role(day, hash)).collect();
+            assert!(roles.windows(2).all(|pair| pair[0] == pair[1]), "{roles:?}");
+        }
+    }
+
+    #[test]
+    fn short_histories_name_the_longest_horizon() {
+        let error = split(100, 90).unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::NotEnoughHistory));
+        let longest: i64 = 80;
+        assert!(error.hints()[0].contains("= 80"), "{:?}", error.hints());
+        assert!(split(100, longest).is_ok());
+    }
+}
