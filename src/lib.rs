@@ -6,5 +6,6 @@ pub mod events;
 pub mod features;
 pub mod labels;
 pub mod split;
+pub mod math;
 pub mod time;
 pub mod timeline;
