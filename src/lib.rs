@@ -7,5 +7,6 @@ pub mod features;
 pub mod labels;
 pub mod split;
 pub mod math;
+pub mod models;
 pub mod time;
 pub mod timeline;

@@ -1,0 +1,233 @@
+//! Gamma-Gamma: what an order of a customer is worth.
+//!
+//! FH = Fader & Hardie (2013), "The Gamma-Gamma Model of Monetary Value", note 025; Fader, Hardie & Lee (2005),
+//! Journal of Marketing Research 42, 415-430. Order values of one customer are Gamma(p, ν) with ν ~ Gamma(q, gamma)
+//! across customers, independent of how often they order.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::fitting::{ENOUGH, Fitted, Prior, fit_or_shrink};
+use super::spend::Spend;
+use super::{BtydError, checked_parameter};
+use crate::math::{digamma, ln_gamma, ln_gamma_ratio};
+
+const NAME: &str = "Gamma-Gamma";
+
+/// Customers to a chunk; chunks are added in order.
+const CHUNK: usize = 4096;
+
+/// Population parameters `p`, `q` and `gamma` (in money).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Letters", into = "Letters")]
+pub struct GammaGamma {
+    p: f64,
+    q: f64,
+    gamma: f64,
+}
+
+/// The stored form, checked on the way in.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Letters {
+    p: f64,
+    q: f64,
+    gamma: f64,
+}
+
+impl TryFrom<Letters> for GammaGamma {
+    type Error = BtydError;
+
+    fn try_from(stored: Letters) -> Result<Self, BtydError> {
+        Self::new([stored.p, stored.q, stored.gamma])
+    }
+}
+
+impl From<GammaGamma> for Letters {
+    fn from(model: GammaGamma) -> Self {
+        let [p, q, gamma] = model.parameters();
+        Self { p, q, gamma }
+    }
+}
+
+impl GammaGamma {
+    /// The model at `[p, q, gamma]`.
+    ///
+    /// # Errors
+    /// Names the first parameter outside 1e-12 to 1e12.
+    pub fn new(parameters: [f64; 3]) -> Result<Self, BtydError> {
+        for (name, value) in ["p", "q", "gamma"].into_iter().zip(parameters) {
+            checked_parameter(NAME, name, value)?;
+        }
+        let [p, q, gamma] = parameters;
+        Ok(Self { p, q, gamma })
+    }
+
+    /// `[p, q, gamma]`.
+    pub fn parameters(&self) -> [f64; 3] {
+        [self.p, self.q, self.gamma]
+    }
+
+    /// The maximum-likelihood model over the customers with repeat orders of a positive mean value; others are not
+    /// the model's and are passed over.
+    ///
+    /// # Errors
+    /// When there is no such customer, or no maximum was found even with the prior.
+    pub fn fit(spends: &[Spend]) -> Result<Fitted<Self>, BtydError> {
+        let likelihood = Likelihood::new(spends);
+        let customers = likelihood.rows.len() as u64;
+        if customers == 0 {
+            return Err(BtydError::NoCustomers { model: NAME });
+        }
+        let start = |p: f64, q: f64| vec![p.ln(), q.ln(), ((q - 1.0) / p).ln()]; // a population mean of 1
+        let starts = [start(4.0, 4.0), start(1.0, 2.0), start(20.0, 12.0)];
+        let prior = Prior { centre: start(4.0, 4.0), deviation: 1.0 };
+        let objective = |point: &[f64], gradient: &mut [f64]| likelihood.evaluate(point, gradient);
+        let (fit, shrunk) = fit_or_shrink(NAME, &objective, customers, customers >= ENOUGH, &starts, &prior)?;
+        let [p, q, gamma] = exponentials(&fit.params);
+        Ok(Fitted {
+            params: Self::new([p, q, gamma * likelihood.unit])?,
+            ln_likelihood: fit.ln_likelihood - customers as f64 * likelihood.unit.ln(),
+            iterations: fit.iterations,
+            gradient_norm: fit.gradient_norm,
+            stop: fit.stop,
+            shrunk,
+            customers,
+        })
+    }
+
+    /// Log-likelihood in nats of a mean of `mean > 0` over `x >= 1` orders: FH eq. (1a), without its differences of
+    /// powers.
+    pub fn ln_likelihood(&self, x: f64, mean: f64) -> f64 {
+        let Self { p, q, gamma } = *self;
+        ln_gamma_ratio(p * x, q) - ln_gamma(q) + terms(p, q, gamma, x, mean).0
+    }
+
+    /// Mean value of an order over the population, FH eq. (3); `None` where it is infinite, `q <= 1`.
+    pub fn population_mean(&self) -> Option<f64> {
+        (self.q > 1.0).then(|| self.p * self.gamma / (self.q - 1.0))
+    }
+
+    /// Expected mean value of an order of a customer whose `x` repeat orders had this mean, FH eq. (5); `None` where
+    /// it is infinite, `p x + q <= 1`. A negative mean counts as 0, the least the model knows.
+    pub fn expected_mean(&self, x: f64, mean: f64) -> Option<f64> {
+        if x == 0.0 {
+            return self.population_mean();
+        }
+        let Self { p, q, gamma } = *self;
+        let weight = p * x + q - 1.0;
+        (weight > 0.0).then(|| p * (gamma + x * mean.max(0.0)) / weight)
+    }
+}
+
+fn exponentials(point: &[f64]) -> [f64; 3] {
+    std::array::from_fn(|i| point[i].exp())
+}
+
+/// What FH eq. (1a) has beside the Gamma functions, and its derivatives by p, q and gamma.
+fn terms(p: f64, q: f64, gamma: f64, x: f64, mean: f64) -> (f64, [f64; 3]) {
+    let spent = x * mean;
+    let (by_prior, by_data) = ((gamma / spent).ln_1p(), (spent / gamma).ln_1p());
+    let value = -mean.ln() - p * x * by_prior - q * by_data;
+    let by_gamma = q * spent / (gamma * (gamma + spent)) - p * x / (gamma + spent);
+    (value, [-x * by_prior, -by_data, by_gamma])
+}
+
+/// The log-likelihood of a population over `ln [p, q, gamma]`, with money divided by its mean.
+struct Likelihood {
+    unit: f64,
+    /// x and mean, sorted.
+    rows: Vec<(f64, f64)>,
+    /// Distinct x with the number of customers.
+    counts: Vec<(f64, f64)>,
+}
+
+impl Likelihood {
+    fn new(spends: &[Spend]) -> Self {
+        let mut rows: Vec<(f64, f64)> = spends
+            .iter()
+            .filter(|spend| spend.x() > 0.0 && spend.mean() > 0.0)
+            .map(|spend| (spend.x(), spend.mean()))
+            .collect();
+        rows.par_sort_unstable_by_key(|&(x, mean)| (x.to_bits(), mean.to_bits())); // positive: bits sort as values do
+        let unit = rows.iter().map(|&(_, mean)| mean).sum::<f64>() / rows.len().max(1) as f64;
+        let mut counts: Vec<(f64, f64)> = Vec::new();
+        for (x, mean) in &mut rows {
+            *mean /= unit;
+            match counts.last_mut() {
+                Some((held, count)) if held == x => *count += 1.0,
+                _ => counts.push((*x, 1.0)),
+            }
+        }
+        Self { unit, rows, counts }
+    }
+
+    fn evaluate(&self, point: &[f64], gradient: &mut [f64]) -> f64 {
+        let [p, q, gamma] = exponentials(point);
+        let chunk = |rows: &[(f64, f64)]| {
+            rows.iter().fold([0.0; 4], |[value, by_p, by_q, by_gamma], &(x, mean)| {
+                let (more, [p_more, q_more, gamma_more]) = terms(p, q, gamma, x, mean);
+                [value + more, by_p + p_more, by_q + q_more, by_gamma + gamma_more]
+            })
+        };
+        let parts: Vec<[f64; 4]> = self.rows.par_chunks(CHUNK).map(chunk).collect();
+        let mut sums = [0.0; 4];
+        for part in parts {
+            sums = std::array::from_fn(|i| sums[i] + part[i]);
+        }
+        for &(x, customers) in &self.counts {
+            let top = digamma(p * x + q);
+            sums[0] += customers * (ln_gamma_ratio(p * x, q) - ln_gamma(q));
+            sums[1] += customers * x * (top - digamma(p * x));
+            sums[2] += customers * (top - digamma(q));
+        }
+        gradient.copy_from_slice(&[p * sums[1], q * sums[2], gamma * sums[3]]);
+        sums[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fitting::assert_gradient;
+    use super::*;
+
+    fn spends(n: u32) -> Vec<Spend> {
+        (0..n).map(|i| Spend::new(f64::from(1 + i % 5), 5.0 + f64::from(i * i % 101)).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_gradient_agrees_with_differences() {
+        let likelihood = Likelihood::new(&spends(300));
+        let points = [[1.8, 1.3, -0.5], [0.0, 0.0, 0.0], [3.0, -2.0, 2.0], [-2.0, 4.0, -3.0]];
+        assert_gradient(&|p, g| likelihood.evaluate(p, g), &points.map(|p| p.to_vec()));
+    }
+
+    #[test]
+    fn the_fit_tells_its_likelihood_in_money() {
+        let spends = spends(300);
+        let fitted = GammaGamma::fit(&spends).unwrap();
+        let summed: f64 = spends.iter().map(|spend| fitted.params.ln_likelihood(spend.x(), spend.mean())).sum();
+        assert!((fitted.ln_likelihood / summed - 1.0).abs() < 1e-12, "{fitted:?}, not {summed}");
+        assert!(!fitted.shrunk && fitted.stop.is_maximum(), "{fitted:?}");
+    }
+
+    #[test]
+    fn few_customers_are_shrunk_and_say_so() {
+        for n in [1, 2, 3, 10] {
+            let fitted = GammaGamma::fit(&spends(n)).unwrap();
+            assert!(fitted.shrunk && fitted.params.population_mean().is_some(), "{fitted:?}");
+        }
+        let equal = vec![Spend::new(2.0, 9.99).unwrap(); 100];
+        let fitted = GammaGamma::fit(&equal).unwrap();
+        assert!(fitted.shrunk && (fitted.params.expected_mean(2.0, 9.99).unwrap() / 9.99 - 1.0).abs() < 0.05);
+        assert!(matches!(GammaGamma::fit(&[]), Err(BtydError::NoCustomers { .. })));
+        assert!(matches!(GammaGamma::fit(&[Spend::new(3.0, 0.0).unwrap()]), Err(BtydError::NoCustomers { .. })));
+    }
+
+    #[test]
+    fn an_infinite_mean_is_none() {
+        let model = GammaGamma::new([0.5, 0.4, 10.0]).unwrap();
+        assert_eq!((model.population_mean(), model.expected_mean(0.0, 0.0), model.expected_mean(1.0, 5.0)), (None, None, None));
+        assert_eq!(model.expected_mean(2.0, 5.0), Some(0.5 * 20.0 / 0.4));
+    }
+}
