@@ -86,12 +86,7 @@ impl BtydModel {
     ///
     /// # Errors
     /// When the horizon is not 0 to 10,000,000 days.
-    pub fn score(
-        &self,
-        history: &Rfm,
-        mean_value: Option<f64>,
-        horizon_days: f64,
-    ) -> Result<BtydScore, BtydError> {
+    pub fn score(&self, history: &Rfm, mean_value: Option<f64>, horizon_days: f64) -> Result<BtydScore, BtydError> {
         Ok(self.scorer(horizon_days)?.score(history, mean_value))
     }
 
@@ -129,7 +124,10 @@ impl Scorer {
             alive_probability: alive,
             no_order_probability: no_order,
             expected_orders,
-            expected_value: self.spend.as_ref().map(|spend| expected_orders * spend.expected_mean(history.x(), mean_value)),
+            expected_value: self
+                .spend
+                .as_ref()
+                .map(|spend| expected_orders * spend.expected_mean(history.x(), mean_value)),
             median_days_to_next: median_to_next,
         }
     }

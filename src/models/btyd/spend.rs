@@ -171,6 +171,9 @@ mod tests {
         // A Pareto tail of index 0.5 has no mean.
         let wild = SpendModel::fit(&spends(|i| (400.0 / (400.5 - f64::from(i))).powi(2))).unwrap().unwrap();
         assert!(matches!(wild, SpendModel::Credibility { because: WhyCredibility::HeavyTail, .. }), "{wild:?}");
+        let equal = SpendModel::fit(&spends(|_| 9.99)).unwrap().unwrap();
+        assert!(matches!(equal, SpendModel::Credibility { because: WhyCredibility::NoMaximum, .. }), "{equal:?}");
+        assert!((equal.base() - 9.99).abs() < 1e-9);
         assert_eq!(SpendModel::fit(&[]).unwrap(), None);
         assert_eq!(SpendModel::fit(&[Spend::new(0.0, 9.0).unwrap()]).unwrap(), None);
         for model in [positive, casino, wild] {
