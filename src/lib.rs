@@ -8,5 +8,6 @@ pub mod labels;
 pub mod split;
 pub mod math;
 pub mod models;
+pub mod metrics;
 pub mod time;
 pub mod timeline;
