@@ -9,5 +9,6 @@ pub mod split;
 pub mod math;
 pub mod models;
 pub mod metrics;
+pub mod report;
 pub mod time;
 pub mod timeline;
