@@ -10,5 +10,6 @@ pub mod math;
 pub mod models;
 pub mod metrics;
 pub mod report;
+pub mod simulate;
 pub mod time;
 pub mod timeline;
