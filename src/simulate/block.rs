@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, StringBuilder};
+use arrow::array::{ArrayBuilder, StringBuilder};
 
 use super::World;
 use super::catalogue::{EVENTS, Event, Row, customer_name};

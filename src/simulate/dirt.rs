@@ -69,11 +69,8 @@ pub(super) fn soil(world: &World, index: u64, block: &mut Block, first: usize) {
     let mut sequence = (sound - first) as u32;
     for place in first..sound {
         let late = settings.late_share > 0.0 && dice.chance(settings.late_share);
-        let delay = if late {
-            dice.between(LEAST_LATE_SECONDS, MOST_LATE_SECONDS)
-        } else {
-            dice.between(1, PROMPT_SECONDS)
-        };
+        let delay =
+            if late { dice.between(LEAST_LATE_SECONDS, MOST_LATE_SECONDS) } else { dice.between(1, PROMPT_SECONDS) };
         block.counts.late_rows += u64::from(late);
         let row = &mut block.rows[place];
         row.received = row.time + i64::from(delay) * SECOND;

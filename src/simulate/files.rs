@@ -48,7 +48,9 @@ pub(super) fn event_schema(event_ids: bool) -> SchemaRef {
 }
 
 fn properties() -> WriterPropertiesBuilder {
-    WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).set_max_row_group_row_count(Some(1 << 20))
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(1 << 20))
 }
 
 /// A Parquet writer without the Arrow schema in the file, so that dictionary columns read back as plain strings.
@@ -109,9 +111,8 @@ pub(super) fn write_block(world: &World, mut block: Block, path: &Path) -> Resul
         let short = |code: u8| (code != NONE).then_some(u32::from(code));
         let wide = |code: u16| (code != NONE_WIDE).then_some(u32::from(code));
         let long = |code: u32| (code != NONE_LONG).then_some(code);
-        let times = |values: Vec<i64>| -> ArrayRef {
-            Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
-        };
+        let times =
+            |values: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")) };
         let labels = &world.labels;
         let quantity = |row: &super::catalogue::Row| (row.quantity > 0).then_some(f64::from(row.quantity));
         let mut columns: Vec<ArrayRef> = vec![

@@ -241,7 +241,7 @@ impl Teller<'_> {
             let same = self.dice.chance(SAME_CATEGORY);
             let category = if same { main } else { self.category(day) };
             let product = self.product(category);
-            if self.dice.chance(0.4) {
+            if self.dice.chance(0.25) {
                 let other = self.product(category);
                 self.see(visit, Event::View, other, 0);
             }
@@ -360,7 +360,8 @@ impl Teller<'_> {
                 Some(next) if next <= last => time = next,
                 _ => return,
             }
-            let clock = self.moment(time as u32, 18 * HOUR_SECONDS + self.dice.between(0, 4 * HOUR_SECONDS));
+            let second = 18 * HOUR_SECONDS + self.dice.between(0, 4 * HOUR_SECONDS);
+            let clock = self.moment(time as u32, second);
             let (channel, device) = (self.person.channel, self.person.device);
             let mut visit = Visit { clock, channel, device, campaign: NONE_WIDE };
             for _ in 0..self.dice.between(3, 15) {

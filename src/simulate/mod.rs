@@ -102,7 +102,7 @@ impl World {
         let days = f64::from(self.settings.days);
         let observed = days * (1.0 - people.arrival_share / 2.0);
         let orders = people.buyer_share * (1.0 + (people.r / people.alpha).min(1.0) * observed / 2.0);
-        let visits = (people.visit_rate + 0.5 * (people.r / people.alpha).min(1.0)).min(2.0) * observed;
+        let visits = (people.visit_rate + 0.3 * (people.r / people.alpha).min(1.0)).min(2.0) * observed;
         let mails = people.consent_share * (people.newsletter_share + people.offer_share / 4.0) * observed / 7.0;
         let plays = people.player_share * people.play_rate * observed.min(150.0) * 9.0;
         let rows = 3.0 + 8.0 * orders + 3.0 * visits + 2.0 * mails + plays;
@@ -169,9 +169,8 @@ pub fn simulate(
     into_inner(customers_file).finish()?;
     let counts = into_inner(counts);
     // Everybody registers within the days, so there is a span; the fallback is the first day.
-    let span = counts.span.map_or((settings.start, settings.start), |(first, last)| {
-        (Day::of_wall(first), Day::of_wall(last))
-    });
+    let span =
+        counts.span.map_or((settings.start, settings.start), |(first, last)| (Day::of_wall(first), Day::of_wall(last)));
     truth::write(&world, &folder, &counts, span, n_blocks)?;
     let folder = draft.publish()?;
     Ok(Simulated {

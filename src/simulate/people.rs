@@ -12,11 +12,11 @@ use super::dice::Dice;
 /// Visits per day at most: a rate from the far tail must not fill the disk.
 const MOST_VISITS_PER_DAY: f64 = 2.0;
 /// Visits that each order of a buyer brings along, beside those of its own session.
-const VISITS_PER_ORDER: f64 = 0.5;
+const VISITS_PER_ORDER: f64 = 0.3;
 /// Shape of the distribution of visit rates: uneven, as they are.
 const VISIT_SHAPE: f64 = 0.8;
 /// Visits per day of somebody who never buys, on average, while the interest lasts.
-const VISIT_RATE_OF_LOOKERS: f64 = 0.05;
+const VISIT_RATE_OF_LOOKERS: f64 = 0.03;
 /// How long that interest lasts, in days on average.
 const INTEREST_DAYS_OF_LOOKERS: f64 = 40.0;
 /// How long visits go on after leaving, in days on average.

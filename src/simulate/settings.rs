@@ -76,7 +76,7 @@ pub struct Population {
     pub gamma: f64,
     /// Dirichlet concentration of category tastes around the shop's shares: small means strong tastes.
     pub taste_concentration: f64,
-    /// Mean visits without an order per day, beside half a visit for every order.
+    /// Mean visits without an order per day, beside 0.3 visits for every order.
     pub visit_rate: f64,
     /// Share of orders that are prepared by a visit 1 to 5 days before.
     pub research_share: f64,
@@ -121,19 +121,19 @@ impl Default for Population {
             q: 4.0,
             gamma: 40.0,
             taste_concentration: 3.0,
-            visit_rate: 0.008,
-            research_share: 0.35,
+            visit_rate: 0.004,
+            research_share: 0.25,
             return_share: 0.08,
             consent_share: 0.6,
-            newsletter_share: 0.06,
-            offer_share: 0.4,
+            newsletter_share: 0.04,
+            offer_share: 0.35,
             control_share: 0.1,
             open_a: 2.0,
             open_b: 6.0,
             click_share: 0.2,
             open_uplift: 0.05,
             click_uplift: 0.2,
-            player_share: 0.04,
+            player_share: 0.03,
             play_rate: 0.03,
         }
     }
@@ -185,9 +185,7 @@ impl Simulation {
         let arrival = people.arrival_share;
         let rule = "above 0, at most 1";
         range(arrival > 0.0 && arrival <= 1.0, "population.arrival_share", rule, arrival.to_string())?;
-        for (key, rate) in
-            [("population.visit_rate", people.visit_rate), ("population.play_rate", people.play_rate)]
-        {
+        for (key, rate) in [("population.visit_rate", people.visit_rate), ("population.play_rate", people.play_rate)] {
             range((0.0..=1.0).contains(&rate), key, "0 to 1 per day", rate.to_string())?;
         }
         for (key, parameter) in [

@@ -144,7 +144,7 @@ const FORMULAS: [(&str, &str); 19] = [
     ("spend", "Gamma-Gamma (Fader & Hardie 2013): value of an order ~ Gamma(shape `p`, rate nu), nu ~ Gamma(shape `q`, rate `gamma`) over buyers, independent of orders; rounded to cents, at least one; split over 1 to 4 lines"),
     ("returns", "with chance `return_share` an order has one line sent back 3 to 20 days later, whole, at its negative value, under its order_id"),
     ("tastes", "shares of categories ~ Dirichlet(`taste_concentration` * category share); with seasonality times the category's weight of the month"),
-    ("visits", "Poisson per business day, from the day after arrival; buyers: `visit_rate` * Gamma(0.8, 0.8) + lambda / 2, at most 2, until Exponential(mean 10 days) after leaving; others: 0.05 * Gamma(0.8, 0.8) until Exponential(mean 40 days) after arrival"),
+    ("visits", "Poisson per business day, from the day after arrival; buyers: `visit_rate` * Gamma(0.8, 0.8) + 0.3 * lambda, at most 2, until Exponential(mean 10 days) after leaving; others: 0.03 * Gamma(0.8, 0.8) until Exponential(mean 40 days) after arrival"),
     ("research", "with chance `research_share` an order has a visit about its category 1 to 5 days before"),
     ("mails", "each Monday one campaign, every fourth an offer; people with consent (`consent_share`) get a newsletter with chance `newsletter_share`, an offer with chance `offer_share`"),
     ("control", "with chance `control_share`, for good and independent of all else: gets no offers"),
@@ -172,9 +172,7 @@ pub(super) fn write(
         .collect();
     let campaigns: Vec<Value> = if world.settings.campaigns {
         let start = world.calendar.start;
-        let entry = |campaign: &super::calendar::Campaign| {
-            json!({"name": campaign.name, "day": start.plus(campaign.day as i32), "uplift": campaign.offer})
-        };
+        let entry = |campaign: &super::calendar::Campaign| json!({"name": campaign.name, "day": start.plus(campaign.day as i32), "uplift": campaign.offer});
         world.campaigns.iter().map(entry).collect()
     } else {
         Vec::new()
