@@ -11,5 +11,6 @@ pub mod models;
 pub mod metrics;
 pub mod report;
 pub mod simulate;
+pub mod storage;
 pub mod time;
 pub mod timeline;
