@@ -11,6 +11,7 @@ pub mod models;
 pub mod metrics;
 pub mod report;
 pub mod simulate;
+pub mod segments;
 pub mod storage;
 pub mod time;
 pub mod timeline;

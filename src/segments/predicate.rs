@@ -1,0 +1,292 @@
+//! Predicates: from text to a checked expression over the columns at hand.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, SchemaError};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::{SessionContext, SessionState};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::{Expr, ExprSchemable, Volatility};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::ast::Visit;
+
+use super::criteria::{Segment, Segments};
+use super::error::{PredicateProblem, SegmentsError};
+use crate::config::nearest;
+
+/// Known to give other answers on other days or in other runs, whether or not this build of the engine has them.
+const IMPURE_FUNCTIONS: [&str; 14] = [
+    "random",
+    "rand",
+    "uuid",
+    "gen_random_uuid",
+    "now",
+    "today",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "getdate",
+    "sysdate",
+    "current_user",
+];
+
+/// Score columns whose names do not follow from a target (contract §4).
+const SCORE_COLUMNS: [&str; 17] = [
+    "customer_id",
+    "as_of",
+    "status",
+    "lifecycle_stage",
+    "alive_probability",
+    "churn_factor",
+    "expected_next_order_date",
+    "average_days_between_orders",
+    "value_tier",
+    "top_categories",
+    "reasons",
+    "holdout",
+    "excluded_until",
+    "bundle_id",
+    "schema_version",
+    "churn_band",
+    "churn_percentile_in_stage",
+];
+
+fn is_score_column(name: &str) -> bool {
+    SCORE_COLUMNS.contains(&name)
+        || name.contains("_probability_")
+        || name.starts_with("predicted_")
+        || name.starts_with("value_at_risk_")
+        || ["_percentile", "_permille", "_percentile_in_stage", "_band"].iter().any(|end| name.ends_with(end))
+}
+
+impl Segments {
+    /// Plans every predicate over the columns of a score partition, before anything is scored or read.
+    ///
+    /// # Errors
+    /// Names the first segment, in the order of the file, whose predicate is no SQL expression, names an unknown
+    /// column or function, is not boolean, or is no pure function of its row: subqueries, aggregates, window and
+    /// volatile functions are refused by name.
+    pub fn check(&self, columns: &Schema) -> Result<(), SegmentsError> {
+        let planner = Planner::new(columns)?;
+        self.list().iter().try_for_each(|segment| planner.plan(segment).map(|_| ()))
+    }
+}
+
+/// Turns predicates into expressions over one schema.
+pub(super) struct Planner {
+    state: SessionState,
+    schema: DFSchema,
+    has_features: bool,
+}
+
+impl Planner {
+    pub(super) fn new(columns: &Schema) -> Result<Self, SegmentsError> {
+        let schema = DFSchema::try_from(columns.clone()).map_err(|error| SegmentsError::Fault(Box::new(error)))?;
+        let state = SessionContext::new_with_config_rt(SessionConfig::new(), Arc::new(RuntimeEnv::default())).state();
+        let has_features = columns.fields().iter().any(|field| !is_score_column(field.name()));
+        Ok(Self { state, schema, has_features })
+    }
+
+    /// The checked expression of a segment's predicate; `None` for the segment of everyone else.
+    pub(super) fn plan(&self, segment: &Segment) -> Result<Option<Expr>, SegmentsError> {
+        let Some(predicate) = segment.predicate() else { return Ok(None) };
+        self.expression(predicate).map(Some).map_err(|problem| SegmentsError::Predicate {
+            segment: segment.name.clone(),
+            predicate: predicate.to_string(),
+            problem,
+        })
+    }
+
+    /// Ready to run over batches that have the columns of `schema`.
+    pub(super) fn physical(
+        &self,
+        expression: Expr,
+        schema: &DFSchema,
+    ) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+        self.state.create_physical_expr(expression, schema)
+    }
+
+    fn expression(&self, predicate: &str) -> Result<Expr, PredicateProblem> {
+        let dialect = self.state.config().options().sql_parser.dialect;
+        let parsed =
+            self.state.sql_to_expr_with_alias(predicate, &dialect).map_err(|error| syntax(&error, predicate))?;
+        if let Some(alias) = parsed.alias {
+            let message = format!("Expected: one predicate, found: the name {alias}");
+            return Err(PredicateProblem::Syntax { message, at: None });
+        }
+        if let ControlFlow::Break(problem) = parsed.expr.visit(&mut Purity { state: &self.state }) {
+            return Err(problem);
+        }
+        let expression = self
+            .state
+            .create_logical_expr_from_sql_expr(parsed, &self.schema)
+            .map_err(|error| self.problem(&error, predicate))?;
+        is_pure(&expression)?;
+        let found = expression.get_type(&self.schema).map_err(|error| self.problem(&error, predicate))?;
+        if found != DataType::Boolean {
+            let found = if found == DataType::Null { "always null".to_string() } else { format!("of type {found}") };
+            return Err(PredicateProblem::NotBoolean { found });
+        }
+        self.physical(expression.clone(), &self.schema).map_err(|error| self.problem(&error, predicate))?;
+        Ok(expression)
+    }
+
+    fn problem(&self, error: &DataFusionError, predicate: &str) -> PredicateProblem {
+        let DataFusionError::SchemaError(cause, _) = error.find_root() else {
+            return PredicateProblem::Unfit { message: first_line(error) };
+        };
+        let SchemaError::FieldNotFound { field, .. } = &**cause else {
+            return PredicateProblem::Unfit { message: first_line(error) };
+        };
+        let column = field.name.clone();
+        let names = || self.schema.fields().iter().map(|field| field.name().as_str());
+        let wanted = column.to_lowercase();
+        let is_typo = names().any(|name| strsim::osa_distance(name, &wanted) <= 2);
+        PredicateProblem::UnknownColumn {
+            nearest: nearest(&wanted, names()),
+            needs_features: !self.has_features && !is_typo && !is_score_column(&wanted),
+            is_quoted: predicate.contains(&format!("\"{column}\"")),
+            column,
+        }
+    }
+}
+
+/// Refuses, by name, what SQL offers beyond functions of one row.
+struct Purity<'a> {
+    state: &'a SessionState,
+}
+
+impl ast::Visitor for Purity<'_> {
+    type Break = PredicateProblem;
+
+    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<PredicateProblem> {
+        impure("a subquery".into())
+    }
+
+    fn pre_visit_value(&mut self, value: &ast::ValueWithSpan) -> ControlFlow<PredicateProblem> {
+        match &value.value {
+            ast::Value::Placeholder(name) => impure(format!("the placeholder `{name}`")),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<PredicateProblem> {
+        let ast::Expr::Function(function) = expression else { return ControlFlow::Continue(()) };
+        let name = function.name.to_string().to_lowercase();
+        if function.over.is_some() || self.state.window_functions().contains_key(&name) {
+            return impure(format!("the window function `{name}`"));
+        }
+        if self.state.aggregate_functions().contains_key(&name) {
+            return impure(format!("the aggregate function `{name}`"));
+        }
+        match self.state.scalar_functions().get(&name) {
+            Some(known) if known.signature().volatility == Volatility::Immutable => ControlFlow::Continue(()),
+            Some(_) => impure(format!("the function `{name}`, which depends on more than the row,")),
+            None if IMPURE_FUNCTIONS.contains(&name.as_str()) => {
+                impure(format!("the function `{name}`, which depends on more than the row,"))
+            }
+            None => {
+                ControlFlow::Break(PredicateProblem::UnknownFunction { function: name, known: self.known_functions() })
+            }
+        }
+    }
+}
+
+impl Purity<'_> {
+    fn known_functions(&self) -> Vec<String> {
+        let is_usable = |name: &&String| {
+            self.state.scalar_functions()[*name].signature().volatility == Volatility::Immutable
+                && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_')
+        };
+        let mut known: Vec<String> =
+            self.state.scalar_functions().keys().filter(is_usable).map(|name| format!("`{name}`")).collect();
+        known.sort();
+        known
+    }
+}
+
+fn impure(what: String) -> ControlFlow<PredicateProblem> {
+    ControlFlow::Break(PredicateProblem::NotPure { what })
+}
+
+/// The same once more on the planned expression: what is not in this list of pure parts is refused.
+fn is_pure(expression: &Expr) -> Result<(), PredicateProblem> {
+    let mut fault = None;
+    let walked = expression.apply(|part| {
+        let pure = match part {
+            Expr::ScalarFunction(function) => function.func.signature().volatility == Volatility::Immutable,
+            Expr::Column(_)
+            | Expr::Literal(..)
+            | Expr::BinaryExpr(_)
+            | Expr::Like(_)
+            | Expr::SimilarTo(_)
+            | Expr::Not(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsNull(_)
+            | Expr::IsTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::Negative(_)
+            | Expr::Between(_)
+            | Expr::Case(_)
+            | Expr::Cast(_)
+            | Expr::TryCast(_)
+            | Expr::InList(_) => true,
+            _ => false,
+        };
+        if pure {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        fault = Some(PredicateProblem::NotPure { what: format!("`{part}`") });
+        Ok(TreeNodeRecursion::Stop)
+    });
+    match (walked, fault) {
+        (_, Some(problem)) => Err(problem),
+        (Err(error), None) => Err(PredicateProblem::Unfit { message: first_line(&error) }),
+        (Ok(_), None) => Ok(()),
+    }
+}
+
+/// Splits the parser's message into what is wrong and where.
+fn syntax(error: &DataFusionError, predicate: &str) -> PredicateProblem {
+    let message = match error.find_root() {
+        DataFusionError::SQL(cause, _) => cause.to_string(),
+        other => first_line(other),
+    };
+    let message = message.trim_start_matches("sql parser error: ").to_string();
+    let (words, place) = match message.rsplit_once(" at Line: ") {
+        Some((words, place)) => (words.to_string(), place.split_once(", Column: ")),
+        None => (message.clone(), None),
+    };
+    let at = place.and_then(|(line, column)| Some((line.trim().parse().ok()?, column.trim().parse().ok()?)));
+    // The end of the text has no place of its own.
+    let at = at.or_else(|| {
+        let last = predicate.lines().last().filter(|_| words.ends_with("found: EOF"))?;
+        Some((predicate.lines().count(), last.chars().count() + 1))
+    });
+    PredicateProblem::Syntax { message: words, at }
+}
+
+fn first_line(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    let text = text.lines().next().unwrap_or_default();
+    text.trim_start_matches("Error during planning: ").to_string()
+}
+
+/// Positions in `schema` of the columns that evaluation reads: the customer and those that expressions name.
+pub(super) fn columns_read(schema: &Schema, expressions: &[Option<Expr>]) -> Vec<usize> {
+    let named = expressions.iter().flatten().flat_map(Expr::column_refs).map(|column| column.name.as_str());
+    let read: HashSet<&str> = named.chain(["customer_id"]).collect();
+    (0..schema.fields().len()).filter(|&index| read.contains(schema.field(index).name().as_str())).collect()
+}
