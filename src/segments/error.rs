@@ -171,6 +171,14 @@ pub enum PredicateProblem {
         /// What, with its name.
         what: String,
     },
+    /// More than can be planned.
+    #[error("a predicate has at most {limit} {rule}")]
+    TooLarge {
+        /// Of what.
+        rule: &'static str,
+        /// How many.
+        limit: usize,
+    },
     /// Types or expressions that do not fit.
     #[error("cannot be evaluated: {message}")]
     Unfit {
@@ -260,6 +268,7 @@ impl PredicateProblem {
                  the date is the column `as_of`"
                     .into(),
             ],
+            Self::TooLarge { .. } => vec!["write long lists as `column IN ('a', 'b', …)`".into()],
             Self::Syntax { .. } | Self::Unfit { .. } => Vec::new(),
         }
     }

@@ -4,13 +4,16 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, Volatility};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
@@ -19,6 +22,15 @@ use datafusion::sql::sqlparser::ast::Visit;
 use super::criteria::{Segment, Segments};
 use super::error::{PredicateProblem, SegmentsError};
 use crate::config::nearest;
+
+/// Operators within operators, and terms of one AND or OR. Planning and evaluation go as deep as a predicate does.
+const MAX_DEPTH: usize = 200;
+
+/// Characters of a predicate. With the stack below, enough for the depth of any text of this length.
+const MAX_LENGTH: usize = 65_536;
+
+/// Parsing and planning recurse; a caller's stack may be small. Only touched pages of it are ever used.
+const STACK_BYTES: usize = 64 << 20;
 
 /// Known to give other answers on other days or in other runs, whether or not this build of the engine has them.
 const IMPURE_FUNCTIONS: [&str; 14] = [
@@ -85,20 +97,34 @@ pub(super) struct Planner {
     state: SessionState,
     schema: DFSchema,
     has_features: bool,
+    /// One row to try predicates on: kinds of values that a function cannot take are found out only by running it.
+    nulls: RecordBatch,
 }
 
 impl Planner {
     pub(super) fn new(columns: &Schema) -> Result<Self, SegmentsError> {
-        let schema = DFSchema::try_from(columns.clone()).map_err(|error| SegmentsError::Fault(Box::new(error)))?;
+        let fault = |error| SegmentsError::Fault(Box::new(error));
+        let schema = DFSchema::try_from(columns.clone()).map_err(fault)?;
+        let nullable: Vec<_> =
+            columns.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let values = nullable.iter().map(|field| new_null_array(field.data_type(), 1)).collect();
+        let nulls = RecordBatch::try_new(Arc::new(Schema::new(nullable)), values)
+            .map_err(|error| fault(DataFusionError::from(error)))?;
         let state = SessionContext::new_with_config_rt(SessionConfig::new(), Arc::new(RuntimeEnv::default())).state();
         let has_features = columns.fields().iter().any(|field| !is_score_column(field.name()));
-        Ok(Self { state, schema, has_features })
+        Ok(Self { state, schema, has_features, nulls })
     }
 
     /// The checked expression of a segment's predicate; `None` for the segment of everyone else.
     pub(super) fn plan(&self, segment: &Segment) -> Result<Option<Expr>, SegmentsError> {
         let Some(predicate) = segment.predicate() else { return Ok(None) };
-        self.expression(predicate).map(Some).map_err(|problem| SegmentsError::Predicate {
+        let planned = std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let thread = builder.spawn_scoped(scope, || self.expression(predicate))?;
+            Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let planned = planned.map_err(|error| SegmentsError::Fault(Box::new(DataFusionError::IoError(error))))?;
+        planned.map(Some).map_err(|problem| SegmentsError::Predicate {
             segment: segment.name.clone(),
             predicate: predicate.to_string(),
             problem,
@@ -111,10 +137,20 @@ impl Planner {
         expression: Expr,
         schema: &DFSchema,
     ) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::new(schema.clone()))
+            .with_config_options(Arc::clone(self.state.config_options()))
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        // Simplification is more than speed: `coalesce` and its like exist only until then.
+        let expression = simplifier.simplify(simplifier.coerce(expression, schema)?)?;
         self.state.create_physical_expr(expression, schema)
     }
 
     fn expression(&self, predicate: &str) -> Result<Expr, PredicateProblem> {
+        if predicate.len() > MAX_LENGTH {
+            return Err(PredicateProblem::TooLarge { rule: "characters", limit: MAX_LENGTH });
+        }
         let dialect = self.state.config().options().sql_parser.dialect;
         let parsed =
             self.state.sql_to_expr_with_alias(predicate, &dialect).map_err(|error| syntax(&error, predicate))?;
@@ -122,7 +158,7 @@ impl Planner {
             let message = format!("Expected: one predicate, found: the name {alias}");
             return Err(PredicateProblem::Syntax { message, at: None });
         }
-        if let ControlFlow::Break(problem) = parsed.expr.visit(&mut Purity { state: &self.state }) {
+        if let ControlFlow::Break(problem) = parsed.expr.visit(&mut Purity { state: &self.state, depth: 0 }) {
             return Err(problem);
         }
         let expression = self
@@ -135,7 +171,9 @@ impl Planner {
             let found = if found == DataType::Null { "always null".to_string() } else { format!("of type {found}") };
             return Err(PredicateProblem::NotBoolean { found });
         }
-        self.physical(expression.clone(), &self.schema).map_err(|error| self.problem(&error, predicate))?;
+        self.physical(expression.clone(), &self.schema)
+            .and_then(|physical| physical.evaluate(&self.nulls))
+            .map_err(|error| self.problem(&error, predicate))?;
         Ok(expression)
     }
 
@@ -162,6 +200,7 @@ impl Planner {
 /// Refuses, by name, what SQL offers beyond functions of one row.
 struct Purity<'a> {
     state: &'a SessionState,
+    depth: usize,
 }
 
 impl ast::Visitor for Purity<'_> {
@@ -178,7 +217,16 @@ impl ast::Visitor for Purity<'_> {
         }
     }
 
+    fn post_visit_expr(&mut self, _: &ast::Expr) -> ControlFlow<PredicateProblem> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<PredicateProblem> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return ControlFlow::Break(PredicateProblem::TooLarge { rule: "terms or levels", limit: MAX_DEPTH });
+        }
         let ast::Expr::Function(function) = expression else { return ControlFlow::Continue(()) };
         let name = function.name.to_string().to_lowercase();
         if function.over.is_some() || self.state.window_functions().contains_key(&name) {
@@ -281,7 +329,8 @@ fn syntax(error: &DataFusionError, predicate: &str) -> PredicateProblem {
 fn first_line(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     let text = text.lines().next().unwrap_or_default();
-    text.trim_start_matches("Error during planning: ").to_string()
+    let text = text.strip_prefix("Error during planning: ").unwrap_or(text);
+    text.strip_prefix("Arrow error: ").unwrap_or(text).to_string()
 }
 
 /// Positions in `schema` of the columns that evaluation reads: the customer and those that expressions name.

@@ -8,11 +8,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use arrow::array::{Array, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use arrow::error::ArrowError;
 use datafusion::common::DFSchema;
 use datafusion::common::cast::{as_boolean_array, as_string_array};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetAccessPlan};
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::DataFusionError;
@@ -41,7 +40,10 @@ const FOOTER_CACHE_BYTES: usize = 1 << 30;
 /// The Parquet files of a score partition.
 pub(super) struct Parts {
     folder: PathBuf,
-    files: Vec<(PathBuf, usize)>,
+    /// Each with the offsets at which its row groups begin.
+    files: Vec<(PathBuf, Vec<i64>)>,
+    /// Of all files.
+    rows: u64,
     /// Columns of every file.
     pub(super) schema: SchemaRef,
 }
@@ -56,16 +58,21 @@ impl Parts {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if name.starts_with("part-") && name.ends_with(".parquet") {
-                files.push((entry.path(), 0));
+                files.push((entry.path(), Vec::new()));
             }
         }
         files.sort();
-        let mut schema: Option<SchemaRef> = None;
+        let (mut schema, mut rows): (Option<SchemaRef>, u64) = (None, 0);
         for (path, groups) in &mut files {
             let damaged = |source| SegmentsError::Damaged { path: path.clone(), source };
             let file = File::open(&*path).map_err(FileError::at("read", &*path))?;
             let footer = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(Box::new(error)))?;
-            *groups = footer.metadata().num_row_groups();
+            for group in footer.metadata().row_groups() {
+                rows += group.num_rows() as u64;
+                if let Some(first) = group.columns().first() {
+                    groups.push(first.dictionary_page_offset().unwrap_or(first.data_page_offset()));
+                }
+            }
             let columns = footer.schema();
             match &schema {
                 None => schema = Some(Arc::clone(columns)),
@@ -79,7 +86,7 @@ impl Parts {
             Ok(other) => return Err(unusable(folder, format!("has `customer_id` of type {other}, not text"))),
             Err(_) => return Err(unusable(folder, "has no column `customer_id`".into())),
         }
-        Ok(Self { folder: folder.into(), files, schema })
+        Ok(Self { folder: folder.into(), files, rows, schema })
     }
 }
 
@@ -115,7 +122,8 @@ impl Scan {
         let planner = Planner::new(&parts.schema)?;
         let expressions: Vec<Option<Expr>> =
             segments.list().iter().map(|segment| planner.plan(segment)).collect::<Result<_, _>>()?;
-        let (plan, task) = plan(&parts, &planner, &expressions).map_err(fault)?;
+        let columns = columns_read(&parts.schema, &expressions);
+        let (plan, task) = plan(&parts, &planner, columns, &expressions).map_err(fault)?;
         Ok(Self { parts, planner, expressions, segments: segments.clone(), plan, task })
     }
 
@@ -134,7 +142,8 @@ impl Scan {
     ) -> Result<(), SegmentsError> {
         let groups = self.plan.properties().output_partitioning().partition_count();
         let workers = threads.clamp(1, groups.max(1));
-        std::thread::scope(|scope| {
+        let mut rows = 0;
+        std::thread::scope(|scope| -> Result<(), SegmentsError> {
             let receivers: Vec<Receiver<Option<Result<Chunk, SegmentsError>>>> = (0..workers)
                 .map(|worker| {
                     let (sender, receiver) = sync_channel(AHEAD);
@@ -145,11 +154,18 @@ impl Scan {
             for group in 0..groups {
                 // A worker that ended early has panicked; the scope passes that on.
                 while let Ok(Some(chunk)) = receivers[group % workers].recv() {
-                    take(&chunk?)?;
+                    let chunk = chunk?;
+                    rows += chunk.ids.len() as u64;
+                    take(&chunk)?;
                 }
             }
             Ok(())
-        })
+        })?;
+        if rows != self.parts.rows {
+            let message = format!("{rows} of {} rows were read", self.parts.rows);
+            return Err(fault(DataFusionError::Internal(message)));
+        }
+        Ok(())
     }
 
     /// Sends the chunks of each group and `None` after each; stops when nobody listens any more.
@@ -205,16 +221,19 @@ impl Scan {
         Ok(chunk)
     }
 
-    /// Finds the predicate that fails in a row group by running them one by one.
+    /// Finds out what failed in a row group: reading it, or which predicate, by running them one by one.
     fn explain(&self, error: DataFusionError, group: usize) -> SegmentsError {
-        if !is_of_a_value(&error) {
-            return SegmentsError::Damaged { path: self.parts.folder.clone(), source: Box::new(error) };
+        let ends = |columns: Vec<usize>, expressions: &[Option<Expr>]| {
+            plan(&self.parts, &self.planner, columns, expressions)
+                .and_then(|(plan, task)| drive(&plan, &task, group, |_| true))
+        };
+        if let Err(source) = ends(columns_read(&self.parts.schema, &self.expressions), &[]) {
+            return SegmentsError::Damaged { path: self.parts.folder.clone(), source: Box::new(source) };
         }
         for (segment, expression) in self.segments.list().iter().zip(&self.expressions) {
-            let (Some(expression), Some(predicate)) = (expression, segment.predicate()) else { continue };
-            let ended = plan(&self.parts, &self.planner, &[Some(expression.clone())])
-                .and_then(|(plan, task)| drive(&plan, &task, group, |_| true));
-            if let Err(source) = ended {
+            let (Some(_), Some(predicate)) = (expression, segment.predicate()) else { continue };
+            let alone = std::slice::from_ref(expression);
+            if let Err(source) = ends(columns_read(&self.parts.schema, alone), alone) {
                 return SegmentsError::Evaluation {
                     segment: segment.name.clone(),
                     predicate: predicate.to_string(),
@@ -228,23 +247,6 @@ impl Scan {
 
 fn fault(error: DataFusionError) -> SegmentsError {
     SegmentsError::Fault(Box::new(error))
-}
-
-/// Whether a value is to blame, and not the file it came from.
-fn is_of_a_value(error: &DataFusionError) -> bool {
-    match error.find_root() {
-        DataFusionError::ArrowError(error, _) => matches!(
-            **error,
-            ArrowError::DivideByZero
-                | ArrowError::ArithmeticOverflow(_)
-                | ArrowError::CastError(_)
-                | ArrowError::ComputeError(_)
-                | ArrowError::ParseError(_)
-                | ArrowError::InvalidArgumentError(_)
-        ),
-        DataFusionError::Execution(_) => true,
-        _ => false,
-    }
 }
 
 /// Runs one partition of a plan on a single-threaded runtime of its own, until it ends or `take` returns false.
@@ -266,10 +268,11 @@ fn drive(
     })
 }
 
-/// A projection over a scan of the needed columns, one partition for each row group in the order of the files.
+/// A projection over a scan of some columns, one partition for each row group in the order of the files.
 fn plan(
     parts: &Parts,
     planner: &Planner,
+    columns: Vec<usize>,
     expressions: &[Option<Expr>],
 ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), DataFusionError> {
     let runtime = RuntimeEnvBuilder::new().with_metadata_cache_limit(FOOTER_CACHE_BYTES).build_arc()?;
@@ -283,10 +286,9 @@ fn plan(
         let path = std::path::absolute(path)?;
         let mut file = PartitionedFile::new("", std::fs::metadata(&path)?.len());
         file.object_meta.location = StorePath::from_absolute_path(&path)?;
-        for group in 0..*groups {
-            let mut access = ParquetAccessPlan::new_none(*groups);
-            access.scan(group);
-            row_groups.push(FileGroup::new(vec![file.clone().with_extension(access)]));
+        for &start in groups {
+            // A row group belongs to the range in which its first page begins.
+            row_groups.push(FileGroup::new(vec![file.clone().with_range(start, start + 1)]));
         }
     }
     let url = ObjectStoreUrl::local_filesystem();
@@ -295,7 +297,6 @@ fn plan(
         runtime.cache_manager.get_file_metadata_cache(),
     );
     let source = ParquetSource::new(Arc::clone(&parts.schema)).with_parquet_file_reader_factory(Arc::new(reader));
-    let columns = columns_read(&parts.schema, expressions);
     let read = Schema::new(columns.iter().map(|&column| parts.schema.field(column).clone()).collect::<Vec<_>>());
     let scan = FileScanConfigBuilder::new(url, Arc::new(source))
         .with_file_groups(row_groups)
