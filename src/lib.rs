@@ -13,5 +13,6 @@ pub mod report;
 pub mod simulate;
 pub mod segments;
 pub mod storage;
+pub mod models;
 pub mod time;
 pub mod timeline;
