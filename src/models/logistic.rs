@@ -11,6 +11,7 @@
 //! on the scale of the features, so these should be standardised, as [`Preparation`](super::Preparation) does.
 
 mod pass;
+mod precondition;
 mod solve;
 
 use linfa::DatasetBase;
@@ -45,7 +46,7 @@ pub enum Solver {
     Auto,
     /// linfa-logistic; takes no row weights and does not tell its iterations.
     Linfa,
-    /// Our pass over all rows in parallel, driven by argmin's L-BFGS.
+    /// Our pass over all rows in parallel, driven by argmin's L-BFGS in preconditioned coordinates.
     Parallel,
 }
 

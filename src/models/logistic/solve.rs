@@ -1,4 +1,4 @@
-//! The two solvers of one objective: linfa-logistic, and L-BFGS over the parallel pass.
+//! The two solvers of one objective: linfa-logistic, and preconditioned L-BFGS over the parallel pass.
 
 use std::cell::{Cell, RefCell};
 
@@ -11,6 +11,7 @@ use linfa_logistic::LogisticRegression;
 use ndarray::{Array1, ArrayView1, ArrayView2};
 
 use super::pass::{Loss, Rows};
+use super::precondition::Factor;
 use crate::models::{FitError, StopReason};
 
 /// Corrections that L-BFGS remembers; linfa-logistic uses the same number.
@@ -42,6 +43,8 @@ pub(super) struct Solution {
 struct Objective<'a> {
     task: Task<'a>,
     scale: f64,
+    /// argmin moves in the round coordinates of this factor.
+    factor: &'a Factor,
     passes: Cell<u64>,
     /// argmin asks for value and gradient apart, and for the last gradient twice; one pass gives both.
     last: RefCell<Option<(Array1<f64>, f64, Array1<f64>)>>,
@@ -59,9 +62,9 @@ impl Objective<'_> {
             return Err(Error::msg("too many passes over the data"));
         }
         self.passes.set(self.passes.get() + 1);
-        let (value, gradient) =
-            penalised(&self.task, &self.task.rows.loss(&point.to_vec()), point.as_slice().unwrap_or(&[]));
-        let (value, gradient) = (value * self.scale, Array1::from(gradient) * self.scale);
+        let coefficients = self.factor.to_point(&point.to_vec());
+        let (value, gradient) = penalised(&self.task, &self.task.rows.loss(&coefficients), &coefficients);
+        let (value, gradient) = (value * self.scale, Array1::from(self.factor.gradient(&gradient)) * self.scale);
         if !value.is_finite() || gradient.iter().any(|slope| !slope.is_finite()) {
             return Err(Error::msg("the objective is not finite"));
         }
@@ -103,16 +106,17 @@ impl Gradient for Objective<'_> {
 /// L-BFGS with the line search of Moré & Thuente (1994), driven by argmin.
 pub(super) fn parallel(task: Task) -> Result<Solution, FitError> {
     let library = |error: Error| FitError::Library { library: "argmin", source: error.into() };
-    // argmin's smallest step, 1.5e-8, is too long for columns a million wide; MIN_POSITIVE leaves it to the data.
+    let factor = Factor::of(&task.rows, task.alpha, task.initial);
+    // argmin's smallest step is 1.5e-8; MIN_POSITIVE leaves it to the data.
     let search = MoreThuenteLineSearch::new().with_bounds(f64::MIN_POSITIVE, f64::INFINITY).map_err(library)?;
     let solver = LBFGS::new(search, MEMORY)
-        .with_tolerance_grad(task.gradient_tolerance)
+        .with_tolerance_grad(task.gradient_tolerance / factor.norm())
         // Stop on equal values only: argmin's default, a fall of 2e-16, is met while coefficients still move by 1e-8.
         .and_then(|solver| solver.with_tolerance_cost(f64::MIN_POSITIVE))
         .map_err(library)?;
     let scale = 1.0 / task.rows.total_weight();
-    let objective = Objective { task, scale, passes: Cell::new(0), last: RefCell::new(None) };
-    let initial = Array1::from(task.initial.to_vec());
+    let objective = Objective { task, scale, factor: &factor, passes: Cell::new(0), last: RefCell::new(None) };
+    let initial = Array1::from(factor.to_round(task.initial));
     let result = Executor::new(objective, solver)
         .configure(|state| state.param(initial).max_iters(task.max_iterations))
         .timer(false)
@@ -125,7 +129,10 @@ pub(super) fn parallel(task: Task) -> Result<Solution, FitError> {
         TerminationStatus::Terminated(TerminationReason::MaxItersReached) => StopReason::MaxIterations,
         _ => StopReason::LineSearch,
     };
-    let point = state.get_best_param().map_or_else(|| task.initial.to_vec(), |best| best.to_vec());
+    let point = state
+        .get_best_param()
+        .filter(|_| state.get_iter() > 0) // what was given comes back as it was
+        .map_or_else(|| task.initial.to_vec(), |best| factor.to_point(&best.to_vec()));
     Ok(Solution { point, iterations: Some(state.get_iter()), stop })
 }
 
