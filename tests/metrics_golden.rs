@@ -308,6 +308,29 @@ fn a_report_takes_the_same_numbers_from_one_pass() {
     close(Some(total), 25_202.44);
 }
 
+#[test] // NumPy: 20,000 resamples of customers with copied rows (tests/reference/metrics.py)
+fn intervals_are_those_of_copied_rows() {
+    let Fixture { y, p, v, v_hat } = own_fixture();
+    let keys: Vec<u64> = (0..523).map(|row| row % 400).collect(); // 123 customers have two rows
+    let options = BootstrapOptions { resamples: 20_000, ..Default::default() };
+    let binary = evaluate_binary(&y, &p, &keys, &options).unwrap();
+    let value = evaluate_value(&v, &v_hat, &keys, &options).unwrap();
+    for (name, low, high, deviation) in [
+        ("roc_auc", 0.614_09, 0.707_37, 0.023_71),
+        ("brier", 0.227_05, 0.270_2, 0.010_98),
+        ("calibration_ratio", 0.756_54, 0.929_58, 0.044_13),
+        ("spearman", 0.788_12, 0.857_18, 0.017_61),
+        ("value_ratio", 0.777_83, 0.883_84, 0.026_97),
+    ] {
+        let metric = binary.metrics.iter().chain(&value.metrics).find(|metric| metric.name == name).unwrap();
+        // A 2.5 % point of 20,000 normal values has a standard error of sqrt(0.025·0.975/20000)/0.0584 = 0.019 standard
+        // deviations, the difference of two of them 0.027: four of those.
+        let tolerance = 0.11 * deviation;
+        assert!((metric.low.unwrap() - low).abs() < tolerance, "{metric:?}");
+        assert!((metric.high.unwrap() - high).abs() < tolerance, "{metric:?}");
+    }
+}
+
 /// Labels and scores of few distinct values, so that ties abound.
 fn labelled() -> impl Strategy<Value = Vec<(bool, u8)>> {
     prop::collection::vec((any::<bool>(), 0u8..=20), 1..60)

@@ -70,9 +70,6 @@ impl CalibrationSums {
         };
         for (i, row) in rows.iter().enumerate() {
             let times = weight(i);
-            if times == 0 {
-                continue;
-            }
             let factor = times as f64;
             sums.rows += times;
             sums.positives += times * u64::from(row.label);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::bootstrap::{BootstrapOptions, Intervals, intervals};
 use super::calibration::{CalibrationRow, CalibrationSums, ReliabilityBin, reliability, uniform_edges};
 use super::ranking::{Decile, RankedLabels};
-use super::value::{RankedValues, ValueMetrics};
+use super::value::{LARGEST, RankedValues, ValueMetrics};
 use super::{MetricError, MetricValue};
 
 /// Bins of `ece_10` and points of a reliability diagram.
@@ -103,7 +103,7 @@ pub fn evaluate_ranking(
 /// Columns and cost as [`evaluate_binary`]; `actual` and `predicted` in the unit of the target.
 ///
 /// # Errors
-/// Columns of different length, a number that is not finite, a level outside (0, 1).
+/// Columns of different length, a number that is not finite (or beyond 1e100), a level outside (0, 1).
 pub fn evaluate_value(
     actual: &[f64],
     predicted: &[f64],
@@ -111,8 +111,9 @@ pub fn evaluate_value(
     options: &BootstrapOptions,
 ) -> Result<Evaluated, MetricError> {
     check(actual.len(), "prediction", predicted, keys, options)?;
-    require("actual", actual, "a finite number", f64::is_finite)?;
-    require("prediction", predicted, "a finite number", f64::is_finite)?;
+    for (column, numbers) in [("actual", actual), ("prediction", predicted)] {
+        require(column, numbers, "a number between -1e100 and 1e100", |number| number.abs() <= LARGEST)?;
+    }
     let ranked = RankedValues::new(actual, predicted).expect("checked above");
     let measure = |weights: Option<&[u32]>| match weights {
         None => value_metrics(&ranked.measure()),
@@ -237,6 +238,28 @@ mod tests {
         assert_eq!(binary.deciles.len(), 10);
         assert_eq!(binary.reliability.len(), 10);
         assert_eq!(binary.intervals.unwrap().resamples, 200);
+    }
+
+    #[test]
+    fn the_same_bits_at_any_thread_count() {
+        let n = 20_000;
+        let keys: Vec<u64> = (0..n as u64).map(|i| i / 2).collect();
+        let p: Vec<f64> = (0..n).map(|i| (number(i) * 1000.0).floor() / 1000.0).collect();
+        let y: Vec<bool> = (0..n).map(|i| number(i + n) < p[i]).collect();
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let options = BootstrapOptions { resamples: 30, ..Default::default() };
+            pool.install(|| {
+                let value = evaluate_value(
+                    &p,
+                    &keys.iter().map(|&key| number(key as usize)).collect::<Vec<_>>(),
+                    &keys,
+                    &options,
+                );
+                (evaluate_binary(&y, &p, &keys, &options).unwrap(), value.unwrap())
+            })
+        };
+        assert_eq!(run(1), run(4));
     }
 
     #[test]

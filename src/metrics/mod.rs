@@ -103,7 +103,8 @@ pub const METRICS: &[Metric] = &[
         "ece_10",
         Better::Lower,
         Unit::None,
-        "Mean gap between predicted and observed rate over ten probability bins of equal width (TorchMetrics bins).",
+        "Mean gap between predicted and observed rate over ten probability bins of equal width (TorchMetrics bins). \
+         Resamples add noise of their own, so its interval lies high.",
     ),
     metric(
         "calibration_ratio",

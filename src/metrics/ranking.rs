@@ -65,20 +65,16 @@ impl RankedLabels {
         let mut precision = 0.0;
         let mut gap: u128 = 0; // pairs · |F₊ − F₋|
         for (i, (&label, &last)) in self.labels.iter().zip(&self.order.last_of_tie).enumerate() {
-            if label {
-                tied_positives += weight(i);
-            } else {
-                tied_negatives += weight(i);
-            }
+            tied_positives += weight(i) * u64::from(label);
+            tied_negatives += weight(i) * u64::from(!label);
             if !last {
                 continue;
             }
             half_wins += u128::from(tied_negatives) * u128::from(2 * above + tied_positives);
             above += tied_positives;
             below += tied_negatives;
-            if tied_positives > 0 {
-                precision += tied_positives as f64 * (above as f64 / (above + below) as f64);
-            }
+            // A step without positives adds 0; no branch, because it would be a coin toss at every row.
+            precision += tied_positives as f64 * (above as f64 / (above + below).max(1) as f64);
             let (high, low) = (u128::from(above) * u128::from(negatives), u128::from(below) * u128::from(positives));
             gap = gap.max(high.abs_diff(low));
             (tied_positives, tied_negatives) = (0, 0);

@@ -8,6 +8,9 @@
 use super::order::{Order, Sum, ascending_key, groups};
 use super::ranking::{Decile, decile_positions, rows_in_share};
 
+/// Largest amount either way: squares and sums of squares of amounts within it are finite, so no metric overflows.
+pub const LARGEST: f64 = 1e100;
+
 /// Actual and predicted amounts in the order of the prediction, ready for every metric.
 #[derive(Debug, Clone)]
 pub struct RankedValues {
@@ -46,13 +49,13 @@ pub struct ValueMetrics {
 }
 
 impl RankedValues {
-    /// Sorts once. `None` when a number is not finite.
+    /// Sorts once. `None` when a number is NaN or beyond [`LARGEST`].
     ///
     /// # Panics
     /// When the slices differ in length.
     pub fn new(actual: &[f64], predicted: &[f64]) -> Option<Self> {
         assert_eq!(actual.len(), predicted.len(), "one prediction for each amount");
-        if !actual.iter().chain(predicted).all(|number| number.is_finite()) {
+        if !actual.iter().chain(predicted).all(|number| number.abs() <= LARGEST) {
             return None;
         }
         let order = Order::descending(predicted)?;
@@ -85,9 +88,6 @@ impl RankedValues {
         let mut gains = Gains::default();
         for (i, (&v, &p)) in self.actual.iter().zip(&self.predicted).enumerate() {
             let times = weight(i);
-            if times == 0 {
-                continue;
-            }
             let factor = times as f64;
             rows += times;
             total.add(factor * v);
@@ -332,6 +332,9 @@ mod tests {
         assert_eq!(spearman(&[1.0, 2.0], &[3.0, 3.0]), None);
         assert_eq!(gini_normalized(&[0.1; 7], &[3.0, 2.0, 1.0, 5.0, 6.0, 7.0, 8.0]), None);
         assert_eq!(mae(&[f64::INFINITY], &[1.0]), None);
+        assert_eq!(mae(&[1.0], &[f64::NAN]), None);
+        let largest = RankedValues::new(&[LARGEST; 20], &[-LARGEST; 20]).unwrap().measure();
+        assert!((largest.rmse.unwrap() / (2.0 * LARGEST) - 1.0).abs() < 1e-15);
         assert!(decile_errors(&[], &[]).unwrap().is_empty());
     }
 

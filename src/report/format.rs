@@ -130,6 +130,17 @@ mod tests {
     }
 
     #[test]
+    fn intervals_say_when_a_large_table_got_fewer_resamples() {
+        let mut target = super::super::sample::report().targets.swap_remove(0);
+        target.intervals =
+            Some(crate::metrics::Intervals { level: 0.9, resamples: 50, requested: 200, customers: 1_000_000 });
+        let expected = "Intervals: 90 %, percentile bootstrap, 50 resamples of 1,000,000 customers, 200 wanted but the table is large.";
+        assert_eq!(intervals(&target).unwrap(), expected);
+        target.intervals = None;
+        assert_eq!(intervals(&target), None);
+    }
+
+    #[test]
     fn an_interval_has_the_decimals_of_its_value() {
         let value = |name: &str, value, low, high| MetricValue { name: name.into(), value, low, high };
         let mae = value("mae", Some(99.96), Some(98.0), Some(101.234));

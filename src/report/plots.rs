@@ -156,6 +156,7 @@ fn try_plot(svg: &mut String, lowest: f64, x: Axis, y: Axis, draw: impl FnOnce(&
         .axis_style(GUESS.stroke_width(SCALE))
         .x_desc(x.title)
         .y_desc(y.title)
+        .set_all_tick_mark_size(6 * SCALE)
         .x_labels(x.ticks)
         .y_labels(y.ticks)
         .x_label_formatter(&x_tick)

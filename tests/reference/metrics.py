@@ -99,3 +99,22 @@ for decile, group in groups:
 percentile = np.maximum(1, -(-100 * scipy.stats.rankdata(p, method="max").astype(int) // n))
 permille = np.maximum(1, -(-1000 * scipy.stats.rankdata(p, method="max").astype(int) // n))
 print("percentile", percentile[:12].tolist(), percentile.sum(), "permille", permille[:12].tolist(), permille.sum())
+
+# Percentile bootstrap by drawing customers and copying their rows; row i belongs to customer i mod 400.
+random = np.random.default_rng(1)
+values = []
+rows_of = [np.flatnonzero(np.arange(n) % 400 == customer) for customer in range(400)]
+for _ in range(20_000):
+    drawn = np.concatenate([rows_of[customer] for customer in random.integers(0, 400, 400)])
+    a, b, c, d = y[drawn], p[drawn], v[drawn], v_hat[drawn]
+    values.append((
+        sklearn.metrics.roc_auc_score(a, b),
+        sklearn.metrics.brier_score_loss(a, b),
+        a.sum() / b.sum(),
+        scipy.stats.spearmanr(c, d).statistic,
+        d.sum() / c.sum(),
+    ))
+names = ("roc_auc", "brier", "calibration_ratio", "spearman", "value_ratio")
+for name, column in zip(names, np.array(values).T):
+    low, high = np.quantile(column, [0.025, 0.975])
+    print("bootstrap", name, round(low, 5), round(high, 5), "standard deviation", round(column.std(), 5))
