@@ -352,3 +352,22 @@ fn weights_of_a_linfa_data_set_count() {
     let refused = ReadableTree::default().fit(&data);
     assert!(matches!(refused, Err(FitError::WeightsUnsupported { .. })));
 }
+
+#[test]
+fn a_damaged_model_is_refused_when_it_is_read() {
+    let data = Data::new(2000);
+    let damage = |text: String, from: &str, to: &str| {
+        assert!(text.contains(from), "{from} in {text}");
+        text.replacen(from, to, 1)
+    };
+    let tree = serde_json::to_string(&Tree.fit(&data).unwrap()).unwrap();
+    assert!(serde_json::from_str::<TreeModel>(&damage(tree.clone(), "\"yes\":1", "\"yes\":0")).is_err(), "a loop");
+    assert!(serde_json::from_str::<TreeModel>(&damage(tree.clone(), "\"no\":2", "\"no\":999")).is_err());
+    assert!(serde_json::from_str::<TreeModel>(&damage(tree, "\"feature\":0", "\"feature\":6")).is_err());
+    assert!(serde_json::from_str::<TreeModel>(r#"{"features":1,"nodes":[]}"#).is_err());
+    assert!(serde_json::from_str::<IsotonicModel>(r#"{"blocks":[]}"#).is_err());
+    let steps = serde_json::to_string(&Steps.fit(&data).unwrap()).unwrap();
+    assert!(serde_json::from_str::<IsotonicModel>(&damage(steps, "\"centre\":0.", "\"centre\":9.")).is_err());
+    let preparation = serde_json::to_string(&Prepare.fit(&data).unwrap()).unwrap();
+    assert!(serde_json::from_str::<Preparation>(&damage(preparation, "\"features\":6", "\"features\":5")).is_err());
+}

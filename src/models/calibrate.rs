@@ -43,10 +43,32 @@ pub struct Block {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Isotonic;
 
-/// A fitted isotonic regression: at least one block, centres and shares strictly increasing.
+/// A fitted isotonic regression: at least one block, centres and probabilities strictly
+/// increasing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredIsotonic")]
 pub struct IsotonicModel {
     blocks: Vec<Block>,
+}
+
+/// As read from a file, before it is known to keep the promises above.
+#[derive(Deserialize)]
+struct StoredIsotonic {
+    blocks: Vec<Block>,
+}
+
+impl TryFrom<StoredIsotonic> for IsotonicModel {
+    type Error = &'static str;
+
+    fn try_from(stored: StoredIsotonic) -> Result<Self, Self::Error> {
+        let blocks = stored.blocks;
+        let rising = |a: &Block, b: &Block| a.centre < b.centre && a.probability < b.probability;
+        let inside = |block: &Block| block.centre.is_finite() && block.probability > 0.0 && block.probability < 1.0;
+        if blocks.is_empty() || !blocks.iter().all(inside) || !blocks.is_sorted_by(rising) {
+            return Err("the steps of an isotonic regression do not rise inside (0, 1)");
+        }
+        Ok(Self { blocks })
+    }
 }
 
 /// A score with its weight and weighted share of positives.

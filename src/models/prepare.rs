@@ -39,11 +39,32 @@ pub struct ValueColumn {
 
 /// What was learned about the features; applied to any rows with the same features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredPreparation")]
 pub struct Preparation {
     features: usize,
     values: Vec<ValueColumn>,
     /// Features whose missing values have a column.
     indicators: Vec<usize>,
+}
+
+/// As read from a file, before its columns are known to be those of its features.
+#[derive(Deserialize)]
+struct StoredPreparation {
+    features: usize,
+    values: Vec<ValueColumn>,
+    indicators: Vec<usize>,
+}
+
+impl TryFrom<StoredPreparation> for Preparation {
+    type Error = &'static str;
+
+    fn try_from(StoredPreparation { features, values, indicators }: StoredPreparation) -> Result<Self, Self::Error> {
+        let usable = |column: &ValueColumn| column.feature < features && column.deviation > 0.0;
+        if !values.iter().all(usable) || indicators.iter().any(|feature| *feature >= features) {
+            return Err("a prepared column has no feature or no scale");
+        }
+        Ok(Self { features, values, indicators })
+    }
 }
 
 impl Preparation {

@@ -96,9 +96,32 @@ pub struct Node {
 
 /// A fitted tree: the root is node 0, and parents come before their children.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredTree")]
 pub struct TreeModel {
     features: usize,
     nodes: Vec<Node>,
+}
+
+/// As read from a file, before it is known to be a tree.
+#[derive(Deserialize)]
+struct StoredTree {
+    features: usize,
+    nodes: Vec<Node>,
+}
+
+impl TryFrom<StoredTree> for TreeModel {
+    type Error = &'static str;
+
+    fn try_from(StoredTree { features, nodes }: StoredTree) -> Result<Self, Self::Error> {
+        // Children after their parents, so that every walk ends.
+        let leads_on = |at: usize, split: &Split| {
+            split.feature < features && [split.yes, split.no].iter().all(|child| (at + 1..nodes.len()).contains(child))
+        };
+        if nodes.is_empty() || !nodes.iter().enumerate().all(|(at, node)| node.split.iter().all(|s| leads_on(at, s))) {
+            return Err("the nodes are no tree");
+        }
+        Ok(Self { features, nodes })
+    }
 }
 
 impl Split {

@@ -209,6 +209,27 @@ fn unscaled_columns_end_with_a_name_and_never_with_nan() {
 }
 
 #[test]
+fn extreme_settings_end_with_a_name() {
+    let (features, labels, _) = reference(200);
+    for solver in [Solver::Linfa, Solver::Parallel] {
+        for alpha in [1e-300, 1e12] {
+            let model = PenalisedLogistic { alpha, solver, ..Default::default() };
+            let model = model.fit_rows(features.view(), &labels, None).unwrap();
+            assert!(model.coefficients.iter().all(|w| w.is_finite()), "{solver:?}, {alpha}: {model:?}");
+            assert!(alpha < 1.0 || model.coefficients.iter().all(|w| w.abs() < 1e-6), "{solver:?}: {model:?}");
+        }
+    }
+    // Sums of such weights overflow, or their reciprocals do.
+    for weight in [f64::MAX, 5e-324] {
+        let answer = PenalisedLogistic::default().fit_rows(features.view(), &labels, Some(&[weight; 200]));
+        match answer {
+            Ok(model) => assert!(model.coefficients.iter().all(|w| w.is_finite()), "{model:?}"),
+            Err(error) => assert!(matches!(error, FitError::Library { .. }), "{error}"),
+        }
+    }
+}
+
+#[test]
 fn one_iteration_is_not_called_converged() {
     let (features, labels) = correlated(1000, 10, 0.0);
     for solver in [Solver::Linfa, Solver::Parallel] {
