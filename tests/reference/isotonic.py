@@ -41,5 +41,5 @@ for name, v in [("PLAIN", np.ones(300)), ("WEIGHTED", weights)]:
     for step in steps:
         inside = np.abs(fitted - step) < 1e-12
         centre = np.average(scores[inside], weights=v[inside])
-        print(f"    [{fitted[inside][0]:.17e}, {centre:.17e}, {v[inside].sum():.17e}],")
+        print(f"    [{float(fitted[inside][0])!r}, {float(centre)!r}, {float(v[inside].sum())!r}],")
     print("];")

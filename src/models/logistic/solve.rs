@@ -47,16 +47,23 @@ struct Objective<'a> {
     factor: &'a Factor,
     passes: Cell<u64>,
     /// argmin asks for value and gradient apart, and for the last gradient twice; one pass gives both.
-    last: RefCell<Option<(Array1<f64>, f64, Array1<f64>)>>,
+    last: RefCell<Option<Evaluation>>,
+}
+
+/// Value and gradient at a point, all in round coordinates and per unit of row weight.
+struct Evaluation {
+    point: Array1<f64>,
+    value: f64,
+    gradient: Array1<f64>,
 }
 
 impl Objective<'_> {
     fn at<T>(&self, point: &Array1<f64>, read: impl Fn(f64, &Array1<f64>) -> T) -> Result<T, Error> {
         let mut last = self.last.borrow_mut();
-        if let Some((known, value, gradient)) = last.as_ref()
-            && known == point
+        if let Some(known) = last.as_ref()
+            && known.point == point
         {
-            return Ok(read(*value, gradient));
+            return Ok(read(known.value, &known.gradient));
         }
         if self.passes.get() > PASSES_PER_ITERATION * (self.task.max_iterations + 5) {
             return Err(Error::msg("too many passes over the data"));
@@ -69,7 +76,7 @@ impl Objective<'_> {
             return Err(Error::msg("the objective is not finite"));
         }
         let answer = read(value, &gradient);
-        *last = Some((point.clone(), value, gradient));
+        *last = Some(Evaluation { point: point.clone(), value, gradient });
         Ok(answer)
     }
 }
