@@ -19,7 +19,14 @@ const MOST_EVALUATIONS: u64 = 1000;
 const WALL: f64 = 23.0;
 
 /// Converged: the gradient of the objective per observation, which is of the order of 1, has a norm below this.
-const GRADIENT_TOLERANCE: f64 = 1e-10;
+const GRADIENT_TOLERANCE: f64 = 1e-9;
+
+/// A run ends when so many evaluations in a row have not lowered the cost by more than [`ROUNDING`] of itself: what
+/// goes on then is a line search in the noise of the last digits.
+const MOST_IDLE: u64 = 20;
+
+/// See [`MOST_IDLE`].
+const ROUNDING: f64 = 1e-15;
 
 /// Near enough where rounding lets the objective rise no further: its values of order 1 to 10 per observation are
 /// known to 1e-15, so the step left is about 1e-7.
@@ -87,7 +94,7 @@ pub fn maximise(objective: &dyn Fn(&[f64], &mut [f64]) -> f64, observations: f64
 }
 
 fn from_start(objective: &dyn Fn(&[f64], &mut [f64]) -> f64, observations: f64, start: &[f64]) -> Option<Fit> {
-    let trail = RefCell::new(Trail { best: None, last: None, evaluations: 0 });
+    let trail = RefCell::new(Trail { best: None, last: None, evaluations: 0, idle: 0 });
     let problem = Walled { objective, observations, trail: &trail };
     problem.evaluate(&Array1::from(start.to_vec())).ok()?;
     let mut iterations = 0;
@@ -102,6 +109,7 @@ fn from_start(objective: &dyn Fn(&[f64], &mut [f64]) -> f64, observations: f64, 
             .and_then(|solver| solver.with_tolerance_cost(0.0))
             .ok()?;
         let point = from.point.clone();
+        trail.borrow_mut().idle = 0;
         let run = Executor::new(Walled { objective, observations, trail: &trail }, solver)
             .configure(|state| state.param(point).max_iters(MOST_ITERATIONS - iterations))
             .ctrlc(false)
@@ -112,7 +120,8 @@ fn from_start(objective: &dyn Fn(&[f64], &mut [f64]) -> f64, observations: f64, 
         iterations += run.map_or(1, |result| result.state.iter.max(1));
         let trail = trail.borrow();
         let held = trail.best.as_ref()?;
-        if held.cost >= from.cost || trail.evaluations >= MOST_EVALUATIONS {
+        // A restart from where only rounding moves would move nothing.
+        if from.cost - held.cost <= ROUNDING * from.cost.abs() || trail.evaluations >= MOST_EVALUATIONS {
             break;
         }
     }
@@ -148,6 +157,8 @@ struct Trail {
     best: Option<Step>,
     last: Option<Step>,
     evaluations: u64,
+    /// Evaluations since the last one that was better by more than rounding.
+    idle: u64,
 }
 
 /// The objective as argmin wants it: a cost per observation, within the walls.
@@ -165,7 +176,8 @@ impl Walled<'_> {
             return Ok(last.clone());
         }
         trail.evaluations += 1;
-        if trail.evaluations > MOST_EVALUATIONS {
+        trail.idle += 1;
+        if trail.evaluations > MOST_EVALUATIONS || trail.idle > MOST_IDLE {
             return Err(ArgminError::msg("limit of evaluations"));
         }
         let inside: Vec<f64> = point.iter().map(|x| x.clamp(-WALL, WALL)).collect();
@@ -188,6 +200,9 @@ impl Walled<'_> {
             }
         }
         let step = Step { point: point.clone(), cost, gradient };
+        if trail.best.as_ref().is_none_or(|best| step.cost < best.cost - ROUNDING * best.cost.abs()) {
+            trail.idle = 0;
+        }
         // At equal cost, which is where rounding ends the climb, the flatter point is the better one.
         let better = trail.best.as_ref().is_none_or(|best| {
             step.cost < best.cost || (step.cost == best.cost && step.gradient_norm() < best.gradient_norm())

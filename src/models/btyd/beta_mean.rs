@@ -101,7 +101,7 @@ fn cut(ln_density: &dyn Fn(f64) -> f64, mode: f64, end: f64, level: f64) -> f64 
 }
 
 /// Sizes of Gauss rules that are tried, smallest first.
-const RULES: [usize; 9] = [1, 2, 3, 4, 6, 8, 12, 16, 24];
+const RULES: [usize; 12] = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48];
 
 /// Relative error that a rule may have at the upper end of its octave; inside it is at most twice that.
 const RULE_TOLERANCE: f64 = 2e-11;

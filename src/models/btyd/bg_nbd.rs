@@ -95,15 +95,16 @@ impl BgNbd {
         let start = |r: f64, a: f64, b: f64| vec![r.ln(), (r / orders_per_unit).ln(), a.ln(), b.ln()];
         let mut starts = vec![start(0.5, 0.8, 2.5), start(2.0, 0.2, 2.0), start(0.2, 2.0, 8.0)];
         let prior = Prior { centre: start(0.5, 1.0, 3.0), deviation: 1.5 };
-        let enough = histories.repeat_buyers() >= ENOUGH;
+        let mut enough = histories.repeat_buyers() >= ENOUGH;
 
         let distinct = histories.rows().len();
         if distinct > MANY {
             let sample = histories.thinned(distinct.div_ceil(MANY));
             let rough = Likelihood::new(&sample, unit);
             let rough = |point: &[f64], gradient: &mut [f64]| rough.evaluate(point, gradient);
-            if let Ok((found, _)) = fit_or_shrink(NAME, &rough, sample.customers(), enough, &starts, &prior) {
+            if let Ok((found, shrunk)) = fit_or_shrink(NAME, &rough, sample.customers(), enough, &starts, &prior) {
                 starts = vec![found.params];
+                enough &= !shrunk; // what 20,000 histories do not determine, no more of them will
             }
         }
         let likelihood = Likelihood::new(histories, unit);

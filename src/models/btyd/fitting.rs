@@ -80,9 +80,7 @@ pub(super) fn fit_or_shrink(
         let value = ln_likelihood(point, gradient);
         value + prior.add(point, gradient)
     };
-    let mut starts = starts.to_vec();
-    starts.push(prior.centre.clone());
-    let found = maximise(&penalised, observations, &starts);
+    let found = maximise(&penalised, observations, starts);
     let stop = found.as_ref().map(|fit| fit.stop);
     match found.filter(|fit| fit.stop.is_maximum()) {
         Some(mut fit) => {
