@@ -3,6 +3,8 @@
 //! Values quoted here stand on their own. The golden folder, `../shared/golden` beside the project, holds many more;
 //! without it those tests say in one line that they skip.
 
+#![allow(clippy::excessive_precision)] // all digits of the source
+
 use std::path::PathBuf;
 
 use bellwether::models::btyd::{

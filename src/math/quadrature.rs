@@ -2,6 +2,7 @@
 
 /// Positive nodes and their weights of the 16-point Gauss-Legendre rule on [-1, 1]: Abramowitz & Stegun (1964),
 /// table 25.4, recomputed with 40 digits.
+#[allow(clippy::excessive_precision)] // all digits of the source
 const LEGENDRE_16: [(f64, f64); 8] = [
     (0.095_012_509_837_637_440_19, 0.189_450_610_455_068_496_3),
     (0.281_603_550_779_258_913_2, 0.182_603_415_044_923_588_9),

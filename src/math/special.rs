@@ -92,6 +92,7 @@ pub fn logistic_of_minus(x: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::excessive_precision)] // all digits of the source
 mod tests {
     use super::*;
 

@@ -157,6 +157,7 @@ impl Rules {
 }
 
 #[cfg(test)]
+#[allow(clippy::excessive_precision)] // all digits of the source
 mod tests {
     use super::*;
 
