@@ -172,6 +172,17 @@ fn predicates_mean_what_sql_says() {
         ("predicted_value_90d * purchases > 3", "ac"),
         ("predicted_value_90d / nullif(purchases, 0) > 3.4", "ac"),
         ("coalesce(purchases, 0) = 0", "bef"),
+        ("churn_percentile = '80'", "a"), // text written out becomes what it is compared with
+        ("churn_percentile >= 79.5", "af"),
+        ("churn_percentile > -1", "abdf"),
+        ("churn_percentile = 300", ""),
+        ("churn_percentile - 90 < 0", "abd"), // no wrapping round zero
+        ("'2026-08-01' < as_of", "abcdef"),
+        ("as_of - INTERVAL '30' DAY < '2026-08-01'", "abcdef"),
+        ("as_of - expected_next_order_date < 0", "ab"), // days
+        ("status || 'x' = 'scoredx'", "abd"),
+        ("status ~ '^sc.*d$'", "abd"),
+        ("status < churn_band", "f"),
         ("nvl(churn_band, 'none') = 'none'", "ce"),
         ("greatest(purchases, 1) = 1", "bcef"), // nulls are passed over
         ("least(purchases, schema_version) = 0", "bf"),
@@ -359,11 +370,30 @@ fn a_predicate_is_true_or_false() {
         assert_eq!(problem, PredicateProblem::NotBoolean { found: found.into() }, "{predicate}");
         assert!(error.to_string().ends_with(found), "{error}");
     }
-    for predicate in
-        ["churn_percentile AND holdout", "as_of > holdout", "-status = 'x'", "1 / 0 = 1", "CAST('x' AS INT) = 1"]
-    {
+}
+
+#[test]
+fn kinds_of_values_are_not_compared_with_each_other() {
+    for (predicate, message) in [
+        ("status >= 5", "`status` is text and `5` is a number"),
+        ("NOT (holdout OR churn_band = 3)", "`churn_band` is text and `3` is a number"),
+        ("customer_id IN (5, 6)", "`customer_id` is text and `5` is a number"),
+        ("status BETWEEN as_of AND 'x'", "`status` is text and `as_of` is a date"),
+        ("as_of = 5", "`as_of` is a date and `5` is a number"),
+        ("holdout = 1", "`holdout` is true or false and `1` is a number"),
+        ("CASE WHEN churn_band < 2 THEN true END", "`churn_band` is text and `2` is a number"),
+        ("status + 1 > 2", ""),
+        ("churn_percentile AND holdout", ""),
+        ("-status = 'x'", ""),
+        ("1 / 0 = 1", "Divide by zero error"),
+        ("CAST('x' AS INT) = 1", "Cast error: Cannot cast string 'x' to value of Int32 type"),
+        ("churn_percentile >= 'eighty'", ""),
+        ("as_of >= 'yesterday'", ""),
+        ("purchases LIKE holdout", ""),
+    ] {
         let (problem, _) = problem(predicate);
-        assert!(matches!(problem, PredicateProblem::Unfit { .. }), "{predicate}: {problem:?}");
+        let PredicateProblem::Unfit { message: found } = &problem else { panic!("{predicate}: {problem:?}") };
+        assert!(if message.is_empty() { !found.is_empty() } else { found == message }, "{predicate}: {found}");
     }
 }
 
@@ -628,6 +658,56 @@ fn damaged_parts_are_refused_and_nothing_is_written() {
     let mut pages = good.clone();
     pages[4..good.len() - 8 - footer].fill(0xff);
     refused(&pages);
+}
+
+#[test]
+fn only_the_columns_of_predicates_are_read() {
+    let shop = Shop::new();
+    shop.write(DATE, &[six()], 6);
+    let path = shop.scores(DATE).join("part-00000.parquet");
+    let mut bytes = fs::read(&path).unwrap();
+    let footer = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
+    for column in footer.metadata().row_group(0).columns() {
+        if !["customer_id", "churn_percentile"].contains(&column.column_descr().name()) {
+            let (start, length) = column.byte_range();
+            bytes[start as usize..(start + length) as usize].fill(0xff);
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let counts = shop.evaluate("[[segment]]\nname='it'\nwhere='churn_percentile >= 80'").unwrap();
+    assert_eq!(counts.segments[0].customers, 2);
+    let error = shop.evaluate("[[segment]]\nname='it'\nwhere='holdout'").unwrap_err();
+    assert!(matches!(error, SegmentsError::Damaged { .. }), "{error:?}");
+    assert_eq!(shop.read(DATE).len(), 2, "the former memberships stay");
+}
+
+#[test]
+fn a_thousand_segments_are_counted() {
+    let shop = Shop::new();
+    let toml: String = (0..1000)
+        .map(|n| format!("[[segment]]\nname='{n}'\nwhere='schema_version BETWEEN {n} AND {n} + 70'\n"))
+        .collect();
+    let numbered = |shift: i32| {
+        let ids = StringArray::from_iter_values((0..1000).map(|row| format!("{row:04}")));
+        let numbers = Int32Array::from_iter_values((0..1000).map(|row| row + shift));
+        batch(vec![("customer_id", Arc::new(ids)), ("schema_version", Arc::new(numbers))])
+    };
+    shop.write("2026-08-20", &[numbered(3)], 300);
+    shop.evaluate_at("2026-08-20", &toml, 2).unwrap();
+    shop.write(DATE, &[numbered(0)], 300);
+    let counts = shop.evaluate(&toml).unwrap();
+    // Yesterday customer r had r + 3: segment n loses r = n - 3.. and gains as many at its end.
+    for (n, count) in counts.segments.iter().enumerate() {
+        let (today, before) = (n..(n + 71).min(1000), n.saturating_sub(3)..(n + 68).min(1000));
+        let entries = today.clone().filter(|row| !before.contains(row)).count() as u64;
+        let exits = before.clone().filter(|row| !today.contains(row)).count() as u64;
+        let found = (count.customers, count.entries, count.exits);
+        assert_eq!(found, (today.len() as u64, Some(entries), Some(exits)), "{n}");
+    }
+    assert_eq!(counts.overlaps[900][910], 61);
+    assert!(counts.to_text().contains("smaller overlaps are in `manifest.json`"));
+    let error = Segments::parse(&(toml + "[[segment]]\nname='x'\nwhere='true'"), Path::new("s.toml")).unwrap_err();
+    assert!(error.to_string().ends_with("must be there 1 to 1000 times, got 1001"), "{error}");
 }
 
 #[test]

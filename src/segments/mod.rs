@@ -5,7 +5,9 @@
 //! predicate names are read. A predicate is a pure function of its row and true, false or null; null, as in SQL,
 //! is not true, and a customer for whom it is null is not in the segment. Missing values must therefore be stored
 //! as nulls: to SQL, NaN is a number, and larger than any other. Names of columns are lower-case; unquoted names
-//! are read as such however they are written.
+//! are read as such however they are written. Text, numbers, dates and truth values are not compared with each
+//! other, but text written out, as in `as_of < '2026-08-01'`, becomes what it is compared with. A single-precision
+//! column is compared with `0.1` in double precision, where its own 0.1 is a little more.
 //!
 //! The output, `as_of=D/`, has `memberships.parquet` (`customer_id`, `segment`; by customer, then by the order of
 //! `segments.toml`) and `manifest.json`, whose presence means *complete*. The same scores and criteria give the

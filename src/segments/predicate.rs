@@ -12,7 +12,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, ExprSchemable, Volatility};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
@@ -166,6 +166,7 @@ impl Planner {
             .create_logical_expr_from_sql_expr(parsed, &self.schema)
             .map_err(|error| self.problem(&error, predicate))?;
         is_pure(&expression)?;
+        self.is_comparable(&expression)?;
         let found = expression.get_type(&self.schema).map_err(|error| self.problem(&error, predicate))?;
         if found != DataType::Boolean {
             let found = if found == DataType::Null { "always null".to_string() } else { format!("of type {found}") };
@@ -175,6 +176,50 @@ impl Planner {
             .and_then(|physical| physical.evaluate(&self.nulls))
             .map_err(|error| self.problem(&error, predicate))?;
         Ok(expression)
+    }
+
+    /// Refuses comparisons between kinds of values: the engine would convert the text of every row to a number,
+    /// which fails on the first that is none, and take a number for a day since 1970.
+    fn is_comparable(&self, expression: &Expr) -> Result<(), PredicateProblem> {
+        let mut fault = None;
+        let walked = expression.apply(|part| {
+            let pairs: Vec<[&Expr; 2]> = match part {
+                Expr::BinaryExpr(pair) if is_comparison(pair.op) => vec![[&pair.left, &pair.right]],
+                Expr::Between(between) => vec![[&between.expr, &between.low], [&between.expr, &between.high]],
+                Expr::InList(list) => list.list.iter().map(|item| [&*list.expr, item]).collect(),
+                _ => Vec::new(),
+            };
+            for [left, right] in pairs {
+                if let (Some(left_kind), Some(right_kind)) = (self.kind(left)?, self.kind(right)?)
+                    && left_kind != right_kind
+                {
+                    let (left, right) = (left.human_display(), right.human_display());
+                    let message = format!("`{left}` is {left_kind} and `{right}` is {right_kind}");
+                    fault = Some(PredicateProblem::Unfit { message });
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        match (walked, fault) {
+            (_, Some(problem)) => Err(problem),
+            (Err(error), None) => Err(PredicateProblem::Unfit { message: first_line(&error) }),
+            (Ok(_), None) => Ok(()),
+        }
+    }
+
+    /// What sort of value an expression has; `None` where the engine may choose, as for text written out.
+    fn kind(&self, expression: &Expr) -> Result<Option<&'static str>, DataFusionError> {
+        let data_type = expression.get_type(&self.schema)?;
+        Ok(match data_type {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                (!matches!(expression, Expr::Literal(..))).then_some("text")
+            }
+            DataType::Boolean => Some("true or false"),
+            DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => Some("a date"),
+            _ if data_type.is_numeric() => Some("a number"),
+            _ => None,
+        })
     }
 
     fn problem(&self, error: &DataFusionError, predicate: &str) -> PredicateProblem {
@@ -195,6 +240,11 @@ impl Planner {
             column,
         }
     }
+}
+
+fn is_comparison(operator: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 /// Refuses, by name, what SQL offers beyond functions of one row.
