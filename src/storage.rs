@@ -108,7 +108,10 @@ pub fn recover(parent: &Path) -> Result<(), FileError> {
         };
         let target = parent.join(&leftover.name);
         if leftover.is_old && fs::symlink_metadata(&target).is_err() {
-            ignore_missing(fs::rename(&path, &target)).map_err(FileError::at("bring back", &target))?;
+            match ignore_missing(fs::rename(&path, &target)) {
+                Err(_) if fs::symlink_metadata(&target).is_ok() => {} // a run was quicker to put its own there
+                renamed => renamed.map_err(FileError::at("bring back", &target))?,
+            }
         } else if leftover.is_old {
             retire(&path, &target).map_err(FileError::at("remove the leftover", &path))?;
         } else {
@@ -253,7 +256,11 @@ impl Temporary {
     fn create(target: &Path, kind: Kind) -> Result<(Self, File), FileError> {
         let create = |path: &Path| match kind {
             Kind::File => OpenOptions::new().write(true).create_new(true).open(path),
-            Kind::Folder => fs::create_dir(path).and_then(|()| File::open(path)),
+            Kind::Folder => fs::create_dir(path).and_then(|()| match File::open(path) {
+                // Not yet locked, it looked dead to another run's `recover`; the next one has another number.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Err(io::ErrorKind::AlreadyExists.into()),
+                opened => opened,
+            }),
         };
         let failed = FileError::at("create a temporary beside", target);
         loop {
