@@ -1,2 +1,32 @@
+//! Events in: files of any of the known formats → batches of usable events, and an account of the rest.
+//!
+//! ```text
+//!  source ──▶ formats ──▶ open (schema, mapping) ──▶ reader ──▶ decode / columns ──▶ EventBatch
+//!  (specs)    (bytes)     (columns, once)            (rounds)   (rows, in parallel)  rejects
+//! ```
+//! No row is dropped in silence: each becomes an event, or is counted as anonymous, as future, as
+//! settling, or as a reject with its reason.
+
 pub mod batch;
+mod columns;
+mod decode;
+pub mod error;
+pub mod formats;
+pub mod mapping;
+mod numbers;
+mod open;
+pub mod reader;
+pub mod rejects;
+pub mod schema;
+pub mod source;
+pub mod times;
+
 pub use batch::{EventBatch, Labels, NO_LABEL};
+pub use error::EventsError;
+pub use formats::{Compression, Format};
+pub use mapping::{Mapped, Mapping};
+pub use open::Events;
+pub use reader::{EventReader, FileFingerprint, ReadLimit, ReadSummary};
+pub use rejects::{Reject, RejectCount, RejectReason};
+pub use schema::Role;
+pub use source::EventFile;

@@ -1,0 +1,189 @@
+//! Parquet: row groups in pieces of a fixed number of rows, each decoded on its own.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::basic::Type as PhysicalType;
+
+use crate::error::FileError;
+use crate::events::error::EventsError;
+use crate::events::schema::CellType;
+use crate::events::source::EventFile;
+
+/// Rows of a piece, whatever the machine, so that batches are the same everywhere. Pieces of a long
+/// row group skip the pages before theirs.
+const PIECE_ROWS: usize = 1 << 17;
+
+/// An opened Parquet file: its index, and how its columns are to be decoded.
+#[derive(Debug, Clone)]
+pub(crate) struct ParquetFile {
+    metadata: ArrowReaderMetadata,
+}
+
+/// Rows of one row group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub row_group: usize,
+    /// Rows of the row group before the piece.
+    pub skip: usize,
+    pub rows: usize,
+    /// Number of the first row within the file, from 1.
+    pub first_row: u64,
+}
+
+fn damaged(file: &EventFile) -> impl Fn(parquet::errors::ParquetError) -> EventsError {
+    |source| EventsError::DamagedParquet { path: file.path.clone(), bytes: file.size, source: Box::new(source) }
+}
+
+fn open(path: &Path) -> Result<File, EventsError> {
+    Ok(File::open(path).map_err(FileError::at("read", path))?)
+}
+
+impl ParquetFile {
+    pub fn open(file: &EventFile) -> Result<Self, EventsError> {
+        let handle = open(&file.path)?;
+        let plain = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()).map_err(damaged(file))?;
+        Self { metadata: plain }.decoding_labels(file, &[])
+    }
+
+    /// The same file, with the columns `labels` as dictionaries and other text as plain text.
+    pub fn decoding_labels(self, file: &EventFile, labels: &[usize]) -> Result<Self, EventsError> {
+        let parquet_schema = self.metadata.metadata().file_metadata().schema_descr();
+        let text =
+            |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        let fields: Vec<Arc<Field>> = self
+            .metadata
+            .schema()
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(at, field)| {
+                let is_text = match field.data_type() {
+                    DataType::Dictionary(_, values) => text(values),
+                    other => text(other),
+                };
+                let is_int96 = matches!(field.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, _))
+                    && parquet_schema.root_schema().get_fields().get(at).is_some_and(|column| {
+                        column.is_primitive() && column.get_physical_type() == PhysicalType::INT96
+                    });
+                let wanted = if is_text && labels.contains(&at) {
+                    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+                } else if is_text {
+                    DataType::Utf8
+                } else if is_int96 {
+                    // Nanoseconds end in 2262: a date like 9999-12-31 would come out as some day of 1816.
+                    DataType::Timestamp(TimeUnit::Microsecond, None)
+                } else {
+                    return Arc::clone(field);
+                };
+                Arc::new(field.as_ref().clone().with_data_type(wanted))
+            })
+            .collect();
+        let schema = Schema::new_with_metadata(fields, self.metadata.schema().metadata().clone());
+        let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+        let metadata =
+            ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options).map_err(damaged(file))?;
+        Ok(Self { metadata })
+    }
+
+    /// Name and type of the columns.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, &DataType)> {
+        self.metadata.schema().fields().iter().map(|field| (field.name().as_str(), field.data_type()))
+    }
+
+    pub fn n_rows(&self) -> u64 {
+        self.metadata.metadata().row_groups().iter().map(|group| group.num_rows().max(0) as u64).sum()
+    }
+
+    /// The file in pieces, in order.
+    pub fn pieces(&self) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let mut first_row = 1;
+        for (row_group, group) in self.metadata.metadata().row_groups().iter().enumerate() {
+            let n_rows = group.num_rows().max(0) as usize;
+            for skip in (0..n_rows).step_by(PIECE_ROWS) {
+                let rows = PIECE_ROWS.min(n_rows - skip);
+                pieces.push(Piece { row_group, skip, rows, first_row: first_row + skip as u64 });
+            }
+            first_row += n_rows as u64;
+        }
+        pieces
+    }
+
+    /// The columns `wanted` of a piece, in the file's order.
+    ///
+    /// Each call opens the file anew: handles that share a position cannot be read side by side.
+    pub fn read(&self, file: &EventFile, piece: Piece, wanted: &[usize]) -> Result<Vec<RecordBatch>, EventsError> {
+        let mask =
+            ProjectionMask::roots(self.metadata.metadata().file_metadata().schema_descr(), wanted.iter().copied());
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(open(&file.path)?, self.metadata.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![piece.row_group])
+            .with_batch_size(piece.rows.max(1));
+        let group_rows = self.metadata.metadata().row_group(piece.row_group).num_rows().max(0) as usize;
+        if piece.rows < group_rows {
+            let selection = RowSelection::from(vec![RowSelector::skip(piece.skip), RowSelector::select(piece.rows)]);
+            builder = builder.with_row_selection(selection);
+        }
+        let reader = builder.build().map_err(damaged(file))?;
+        let mut batches = Vec::new();
+        let mut n_rows = 0;
+        for batch in reader {
+            let batch = batch.map_err(|source| EventsError::DamagedParquet {
+                path: file.path.clone(),
+                bytes: file.size,
+                source: Box::new(source),
+            })?;
+            n_rows += batch.num_rows();
+            batches.push(batch);
+        }
+        if n_rows != piece.rows {
+            let problem = format!("row group {} gave {n_rows} of {} rows", piece.row_group, piece.rows);
+            return Err(damaged(file)(parquet::errors::ParquetError::General(problem)));
+        }
+        Ok(batches)
+    }
+}
+
+/// What a column holds.
+pub(crate) fn cell_type(data_type: &DataType) -> CellType {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => CellType::Text,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => CellType::Text, // old writers do not say UTF-8
+        DataType::FixedSizeBinary(16) => CellType::Text,                                   // a UUID
+        DataType::Dictionary(_, values) => cell_type(values),
+        DataType::Boolean => CellType::Bool,
+        DataType::Null => CellType::Null,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => CellType::Time,
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            CellType::Decimal
+        }
+        other if other.is_integer() => CellType::Integer,
+        other if other.is_floating() => CellType::Decimal,
+        _ => CellType::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_sorted_by_what_they_can_be() {
+        assert_eq!(cell_type(&DataType::UInt8), CellType::Integer);
+        assert_eq!(cell_type(&DataType::Float16), CellType::Decimal);
+        assert_eq!(
+            cell_type(&DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8))),
+            CellType::Text
+        );
+        assert_eq!(cell_type(&DataType::Time64(TimeUnit::Microsecond)), CellType::Other);
+        assert_eq!(cell_type(&DataType::FixedSizeBinary(5)), CellType::Other);
+    }
+}

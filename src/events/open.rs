@@ -1,0 +1,493 @@
+//! Opening events: files, their columns, and one mapping for all of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::columns;
+use super::decode::{FileLayout, LABEL_ROLES, Plan, Source, TimeStyles};
+use super::error::EventsError;
+use super::formats::delimited::{self, Delimiter, Lines, Row, Stretch};
+use super::formats::parquet::{ParquetFile, cell_type};
+use super::formats::{self, Format, ndjson};
+use super::mapping::{self, Mapping};
+use super::numbers;
+use super::reader::ReadLimit;
+use super::schema::{CellType, Column, N_ROLES, Role};
+use super::source::{self, EventFile};
+use super::times::{self, Detected};
+use crate::config::Config;
+
+/// Rows that the mapping is detected from.
+const SAMPLE_ROWS: usize = 1000;
+/// Rows in which a date is looked for that tells month from day.
+const DATE_ORDER_ROWS: usize = 500_000;
+
+/// How a file's rows are got at.
+#[derive(Debug)]
+pub(crate) enum Access {
+    Parquet(ParquetFile),
+    Delimited(Delimiter),
+    Ndjson,
+}
+
+/// Events that were found and understood, ready to be read any number of times.
+#[derive(Debug)]
+pub struct Events {
+    pub(crate) files: Vec<EventFile>,
+    pub(crate) access: Vec<Access>,
+    pub(crate) layouts: Vec<FileLayout>,
+    pub(crate) mapping: Mapping,
+    pub(crate) config: Config,
+    times: TimeStyles,
+    received: TimeStyles,
+}
+
+/// A file's columns and first cells.
+struct Inspected {
+    access: Access,
+    columns: Vec<Column>,
+    has_rows: bool,
+}
+
+impl Events {
+    /// Events of files, folders and patterns, mapped as `config` says and as the first rows suggest.
+    ///
+    /// # Errors
+    /// Nothing there, files of another kind or damaged, columns that cannot be mapped (see
+    /// [`EventsError`]). Only the first rows are looked at; the rest is judged by
+    /// [`Events::reader`].
+    pub fn open(specs: &[String], config: &Config) -> Result<Self, EventsError> {
+        check_settings(config)?;
+        let resolved = source::resolve(specs)?;
+        let mut files = Vec::new();
+        for found in resolved.files {
+            files.push(formats::identify(found, &config.events)?);
+        }
+        let mut inspected = Vec::new();
+        for file in &files {
+            // Later files are only asked for their columns.
+            let is_sampled = !inspected.iter().any(|seen: &Inspected| seen.has_rows);
+            inspected.push(inspect(file, config, if is_sampled { SAMPLE_ROWS } else { 1 })?);
+        }
+        let Some(first) = inspected.iter().position(|seen| seen.has_rows) else {
+            return Err(EventsError::NoRows { files: files.into_iter().map(|file| file.path).collect() });
+        };
+        let mut columns = inspected[first].columns.clone();
+        for (key, value) in &files[first].partition {
+            if !columns.iter().any(|column| column.name == *key) {
+                columns.push(Column {
+                    name: key.clone(),
+                    cell_type: CellType::Text,
+                    type_name: "told by the folder".into(),
+                    cells: value.iter().cloned().collect(),
+                });
+            }
+        }
+        let mut mapping = mapping::detect(&columns, &config.events, &config.timezone, &files[first].path)?;
+        if !resolved.skipped.is_empty() {
+            mapping.warnings.push(format!("files of other kinds are left out: {}", resolved.skipped.join(", ")));
+        }
+        if !resolved.repeated.is_empty() {
+            mapping
+                .warnings
+                .push(format!("files named more than once are read once: {}", resolved.repeated.join(", ")));
+        }
+        let mut layouts = Vec::new();
+        let mut access = Vec::new();
+        for (index, seen) in inspected.into_iter().enumerate() {
+            let layout = layout(index, &files, first, &seen, &mapping)?;
+            access.push(match seen.access {
+                Access::Parquet(file) => {
+                    let labels = LABEL_ROLES.into_iter().chain([Role::Event]);
+                    let labels: Vec<usize> = labels.filter_map(|role| column_of(&layout, role)).collect();
+                    Access::Parquet(file.decoding_labels(&files[index], &labels)?)
+                }
+                other => other,
+            });
+            layouts.push(layout);
+        }
+        let mut events = Self {
+            files,
+            access,
+            layouts,
+            mapping,
+            config: config.clone(),
+            times: TimeStyles::default(),
+            received: TimeStyles::default(),
+        };
+        events.times = events.time_styles(Role::Ts, first)?;
+        events.received = events.time_styles(Role::ReceivedAt, first)?;
+        Ok(events)
+    }
+
+    /// The mapping that was configured or detected.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// The files, in the order of reading.
+    pub fn files(&self) -> &[EventFile] {
+        &self.files
+    }
+
+    /// What the decoders need to know.
+    pub(crate) fn plan(&self, limit: ReadLimit, keeps_rows: bool) -> Plan {
+        let has = |role: Role| self.mapping.columns.contains_key(&role) && role != Role::UnitPrice;
+        Plan {
+            used: Role::ALL.map(has),
+            is_price_times_quantity: self.mapping.value_is_price_times_quantity,
+            order_event: self.config.events.order_event.clone(),
+            negative_event: self.config.events.negative_event.clone(),
+            zone: self.config.zone(),
+            times: self.times.clone(),
+            received: self.received.clone(),
+            decimal_comma: Role::ALL.map(|role| self.mapping.decimal_comma.contains(&role)),
+            as_of: limit.as_of,
+            settle_days: limit.settle_days,
+            keeps_rows: keeps_rows || has(Role::EventId),
+        }
+    }
+
+    /// How a role's times are written in files of each class: text, and numbers in Parquet. Of each
+    /// class, the first file that has cells decides for all.
+    fn time_styles(&mut self, role: Role, first: usize) -> Result<TimeStyles, EventsError> {
+        let mut styles = TimeStyles::default();
+        if !self.mapping.has(role) {
+            return Ok(styles);
+        }
+        if let Some(style) = mapping::configured_style(&self.config.events.time_format) {
+            return Ok(TimeStyles { text: Some(style.clone()), number: Some(style) });
+        }
+        let order = std::iter::once(first).chain((0..self.files.len()).filter(|&index| index != first));
+        for index in order {
+            let Some(is_number) = self.time_class(index, role) else { continue };
+            let known = if is_number { &mut styles.number } else { &mut styles.text };
+            if known.is_some() {
+                continue;
+            }
+            let mut found = match (index == first, self.mapping.time_styles.get(&role)) {
+                (true, Some(found)) => Some(found.clone()),
+                _ => self.detect_times(index, role, SAMPLE_ROWS, |_| true)?,
+            };
+            if found.as_ref().is_some_and(|found| found.is_ambiguous) {
+                let decided = self.detect_times(index, role, DATE_ORDER_ROWS, |found| !found.is_ambiguous)?;
+                match decided {
+                    Some(decided) if !decided.is_ambiguous => found = Some(decided),
+                    _ => {
+                        let column = self.layouts[index].column(role).unwrap_or_default();
+                        let style = found.as_ref().map(|found| found.style.to_string()).unwrap_or_default();
+                        self.mapping.warnings.push(format!(
+                            "`{column}` is read as {style}, though no date tells which is which; if it is wrong, set `time_format`, \
+                             for instance \"%d/%m/%Y %H:%M\", under `[events]`"
+                        ));
+                    }
+                }
+            }
+            if let Some(found) = found {
+                if index == first
+                    && let Some(mapped) = self.mapping.columns.get_mut(&role)
+                {
+                    mapped.style = Some(found.style.to_string());
+                }
+                let known = if is_number { &mut styles.number } else { &mut styles.text };
+                *known = Some(found.style);
+            }
+        }
+        Ok(styles)
+    }
+
+    /// Whether a role's times are numbers in a file, or text; `None` when their type tells all.
+    fn time_class(&self, index: usize, role: Role) -> Option<bool> {
+        match (&self.access[index], self.layouts[index].source(role)) {
+            (_, Source::Absent | Source::Constant(None)) => None,
+            (Access::Parquet(file), Source::Column(at)) => {
+                match file.columns().nth(*at).map(|(_, kind)| cell_type(kind))? {
+                    CellType::Text => Some(false),
+                    CellType::Integer | CellType::Decimal => Some(true),
+                    _ => None,
+                }
+            }
+            _ => Some(false),
+        }
+    }
+
+    /// The style of a role's cells in a file, from so many rows or until `enough`.
+    fn detect_times(
+        &self,
+        index: usize,
+        role: Role,
+        most_rows: usize,
+        enough: impl Fn(&Detected) -> bool,
+    ) -> Result<Option<Detected>, EventsError> {
+        let file = &self.files[index];
+        let at = match self.layouts[index].source(role) {
+            Source::Column(at) => *at,
+            Source::Constant(Some(text)) => return Ok(times::detect(&[text])),
+            Source::Constant(None) | Source::Absent => return Ok(None),
+        };
+        let mut last = None;
+        let mut n_rows = 0;
+        let mut take = |cells: Vec<String>| {
+            n_rows += cells.len().max(1);
+            if let Some(found) = times::detect(&cells) {
+                last = Some(found);
+            }
+            n_rows >= most_rows || last.as_ref().is_some_and(&enough)
+        };
+        match &self.access[index] {
+            Access::Parquet(parquet) => {
+                for piece in parquet.pieces() {
+                    let mut cells = Vec::new();
+                    for batch in parquet.read(file, piece, &[at])? {
+                        cells.extend(columns::sample(batch.column(0)).map_err(|source| damaged(file, source))?);
+                    }
+                    if take(cells) {
+                        break;
+                    }
+                }
+            }
+            Access::Delimited(delimiter) => {
+                let mut lines = lines(file, Some(*delimiter))?;
+                let n_columns = self.layouts[index].columns.len();
+                let mut is_header = self.config.events.header;
+                while let Some(stretch) = lines.lines(most_rows.clamp(1, 65_536))? {
+                    let mut cells = Vec::new();
+                    delimited::rows(&stretch, *delimiter, n_columns, |_, row| {
+                        if !std::mem::take(&mut is_header)
+                            && let Row::Cells(row) = row
+                        {
+                            cells.extend(cell_text(row.get(at)));
+                        }
+                    });
+                    if take(cells) {
+                        break;
+                    }
+                }
+            }
+            Access::Ndjson => {
+                let mut lines = lines(file, None)?;
+                while let Some(stretch) = lines.lines(most_rows.clamp(1, 65_536))? {
+                    let name = self.layouts[index].columns[at].as_str();
+                    let mut cells = Vec::new();
+                    ndjson::rows(&stretch, &[Some(name)], |_, row| {
+                        if let ndjson::Row::Cells(row) = row {
+                            cells.extend(cell_text(row.get(0)));
+                        }
+                    });
+                    if take(cells) {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(last)
+    }
+}
+
+pub(crate) fn damaged(file: &EventFile, source: impl std::error::Error + Send + Sync + 'static) -> EventsError {
+    EventsError::DamagedParquet { path: file.path.clone(), bytes: file.size, source: Box::new(source) }
+}
+
+/// Lines of a text file; where quotes may hold line feeds, its delimiter is needed.
+fn lines(file: &EventFile, delimiter: Option<Delimiter>) -> Result<Lines, EventsError> {
+    let reader = formats::unpacked(&file.path, file.compression, &Arc::default())?;
+    Ok(Lines::new(reader, file.path.clone(), delimiter))
+}
+
+/// A cell worth learning from.
+fn cell_text(cell: Option<&[u8]>) -> Option<String> {
+    let cell = cell?.trim_ascii();
+    (!numbers::is_missing(cell)).then(|| String::from_utf8_lossy(cell).into_owned())
+}
+
+fn column_of(layout: &FileLayout, role: Role) -> Option<usize> {
+    match layout.source(role) {
+        Source::Column(at) => Some(*at),
+        _ => None,
+    }
+}
+
+fn check_settings(config: &Config) -> Result<(), EventsError> {
+    let events = &config.events;
+    let bad = |key: &str, rule, got: String| Err(EventsError::BadSetting { key: key.into(), rule, got });
+    if !events.header && events.names.is_empty() {
+        return bad("events.names", "the columns in order, since `header` is false", "[]".into());
+    }
+    if events.header && !events.names.is_empty() {
+        return bad("events.names", "empty unless `header` is false", format!("{:?}", events.names));
+    }
+    Ok(())
+}
+
+/// A file's columns, with cells of its first rows.
+fn inspect(file: &EventFile, config: &Config, n_rows: usize) -> Result<Inspected, EventsError> {
+    match file.format {
+        Format::Parquet => inspect_parquet(file, n_rows),
+        Format::Delimited => inspect_delimited(file, config, n_rows),
+        // Objects may differ in their keys, so a single one does not tell the columns.
+        Format::Ndjson => inspect_ndjson(file),
+    }
+}
+
+fn inspect_parquet(file: &EventFile, n_rows: usize) -> Result<Inspected, EventsError> {
+    let parquet = ParquetFile::open(file)?;
+    let has_rows = parquet.n_rows() > 0;
+    let mut columns: Vec<Column> = parquet
+        .columns()
+        .map(|(name, kind)| Column {
+            name: name.to_string(),
+            cell_type: cell_type(kind),
+            type_name: kind.to_string(),
+            cells: Vec::new(),
+        })
+        .collect();
+    let piece = parquet.pieces().into_iter().find(|piece| piece.rows > 0);
+    if let Some(mut piece) = piece.filter(|_| n_rows > 1) {
+        piece.rows = piece.rows.min(n_rows);
+        let readable: Vec<usize> = (0..columns.len()).filter(|&at| columns[at].cell_type != CellType::Other).collect();
+        for batch in parquet.read(file, piece, &readable)? {
+            for (array, &at) in batch.columns().iter().zip(&readable) {
+                columns[at].cells.extend(columns::sample(array).map_err(|source| damaged(file, source))?);
+            }
+        }
+    }
+    for column in &mut columns {
+        column.cells.retain(|cell| !numbers::is_missing(cell.trim().as_bytes()));
+    }
+    Ok(Inspected { access: Access::Parquet(parquet), columns, has_rows })
+}
+
+fn text_columns(names: Vec<String>) -> Vec<Column> {
+    let column = |name| Column { name, cell_type: CellType::Text, type_name: "text".into(), cells: Vec::new() };
+    names.into_iter().map(column).collect()
+}
+
+fn inspect_delimited(file: &EventFile, config: &Config, n_rows: usize) -> Result<Inspected, EventsError> {
+    let start = lines(file, None)?.lines(50)?;
+    let start = start.unwrap_or(Stretch { bytes: Vec::new(), first_line: 1 });
+    let delimiter = delimited::delimiter(&config.events, &formats::ending(&file.path), &start)?;
+    let mut lines = lines(file, Some(delimiter))?;
+    let Some(stretch) = lines.lines(n_rows + 1)? else {
+        return Err(EventsError::EmptyFile { path: file.path.clone() });
+    };
+    let head = delimited::first_row(&stretch, delimiter);
+    if head.is_empty() {
+        return Err(EventsError::EmptyFile { path: file.path.clone() }); // nothing but empty lines
+    }
+    let names: Vec<String> = if config.events.header {
+        head.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_string()).collect()
+    } else {
+        let expected = config.events.names.len();
+        if head.len() != expected {
+            return Err(EventsError::NameCount { path: file.path.clone(), found: head.len(), expected });
+        }
+        config.events.names.clone()
+    };
+    let mut columns = text_columns(names);
+    let mut n_read = 0;
+    delimited::rows(&stretch, delimiter, columns.len(), |_, row| {
+        n_read += 1;
+        if let Row::Cells(row) = row
+            && (n_read > 1 || !config.events.header)
+        {
+            for (column, cell) in columns.iter_mut().zip(row.iter()) {
+                column.cells.extend(cell_text(Some(cell)));
+            }
+        }
+    });
+    // The header alone may be all that the first lines hold when it is followed by empty ones.
+    let has_rows = n_read > usize::from(config.events.header)
+        || lines.lines(1)?.is_some_and(|more| !more.bytes.trim_ascii().is_empty());
+    Ok(Inspected { access: Access::Delimited(delimiter), columns, has_rows })
+}
+
+fn inspect_ndjson(file: &EventFile) -> Result<Inspected, EventsError> {
+    let stretch = lines(file, None)?.lines(SAMPLE_ROWS)?.unwrap_or(Stretch { bytes: Vec::new(), first_line: 1 });
+    let mut columns = text_columns(ndjson::keys(&stretch));
+    let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let wanted: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
+    let mut is_nested = vec![false; names.len()];
+    let mut n_read = 0;
+    ndjson::rows(&stretch, &wanted, |_, row| {
+        n_read += 1;
+        if let ndjson::Row::Cells(row) = row {
+            for (at, column) in columns.iter_mut().enumerate() {
+                is_nested[at] |= row.is_unusable(at);
+                column.cells.extend(cell_text(row.get(at)));
+            }
+        }
+    });
+    for (column, is_nested) in columns.iter_mut().zip(is_nested) {
+        if is_nested && column.cells.iter().all(|cell| cell == "[...]") {
+            column.cell_type = CellType::Other;
+            column.type_name = "list or object".into();
+            column.cells.clear();
+        }
+    }
+    Ok(Inspected { access: Access::Ndjson, columns, has_rows: n_read > 0 })
+}
+
+/// Where a file keeps each role.
+fn layout(
+    index: usize,
+    files: &[EventFile],
+    first: usize,
+    seen: &Inspected,
+    mapping: &Mapping,
+) -> Result<FileLayout, EventsError> {
+    let file = &files[index];
+    let mut columns: Vec<String> = seen.columns.iter().map(|column| column.name.clone()).collect();
+    let mut sources = [const { Source::Absent }; N_ROLES];
+    for (&role, mapped) in &mapping.columns {
+        let mut places = columns.iter().enumerate().filter(|(_, name)| **name == mapped.column).map(|(at, _)| at);
+        let (found, more) = (places.next(), places.count());
+        if more > 0 {
+            return Err(EventsError::DoubledColumn {
+                path: file.path.clone(),
+                column: mapped.column.clone(),
+                times: more + 1,
+            });
+        }
+        let partition = file.partition.iter().find(|(key, _)| *key == mapped.column);
+        let is_sparse = matches!(seen.access, Access::Ndjson) && !matches!(role, Role::CustomerId | Role::Ts);
+        sources[role as usize] = match (found, partition) {
+            (Some(at), _) => {
+                let column = &seen.columns.get(at);
+                if let Some(column) = column
+                    && !column.cell_type.can_be(role.kind())
+                {
+                    return Err(EventsError::WrongType {
+                        path: file.path.clone(),
+                        column: column.name.clone(),
+                        role,
+                        found: format!("of type {}", column.type_name),
+                        expected: role.expected(),
+                    });
+                }
+                Source::Column(at)
+            }
+            (None, Some((_, value))) => Source::Constant(value.clone()),
+            // Objects leave out what they do not have, and later ones may have it.
+            (None, None) if is_sparse || (!seen.has_rows && seen.columns.is_empty()) => {
+                columns.push(mapped.column.clone());
+                Source::Column(columns.len() - 1)
+            }
+            (None, None) => {
+                return Err(EventsError::LacksColumn {
+                    path: file.path.clone(),
+                    column: mapped.column.clone(),
+                    role,
+                    first: files[first].path.clone(),
+                    columns,
+                });
+            }
+        };
+    }
+    Ok(FileLayout { index, name: file.name.clone(), columns, sources })
+}
+
+/// The file columns that a layout reads, ascending.
+pub(crate) fn wanted(layout: &FileLayout) -> Vec<usize> {
+    let wanted: BTreeSet<usize> = Role::ALL.into_iter().filter_map(|role| column_of(layout, role)).collect();
+    wanted.into_iter().collect()
+}
