@@ -8,6 +8,8 @@
 //! settling, or as a reject with its reason.
 
 pub mod batch;
+pub mod check;
+mod check_text;
 mod columns;
 mod decode;
 pub mod error;
@@ -22,6 +24,7 @@ pub mod source;
 pub mod times;
 
 pub use batch::{EventBatch, Labels, NO_LABEL};
+pub use check::{CheckReport, check};
 pub use error::EventsError;
 pub use formats::{Compression, Format};
 pub use mapping::{Mapped, Mapping};

@@ -110,6 +110,8 @@ impl Lines {
 #[derive(Debug, Default)]
 struct Quotes {
     is_open: bool,
+    /// Whether something else than a delimiter or the line's end came after a closing quote.
+    is_broken: bool,
 }
 
 impl Quotes {
@@ -123,6 +125,7 @@ impl Quotes {
             if self.is_open {
                 if byte == b'"' && bytes.next_if(|next| **next == b'"').is_none() {
                     self.is_open = false;
+                    self.is_broken |= bytes.peek().is_some_and(|&&next| next != delimiter && !b"\r\n".contains(&next));
                 }
             } else if byte == b'"' && at_start {
                 self.is_open = true;
@@ -180,10 +183,13 @@ fn quoted(
         let end = (reader.position().byte() as usize).min(text.len());
         let whole = &text[start..end];
         let n_lines = whole.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let is_open = end == text.len() && {
+        // A quote that was never closed may find its end in a later row's opening quote.
+        let is_long = whole.split_last().is_some_and(|(_, before)| before.contains(&b'\n'));
+        // A quote that was never closed runs to the end, or to a later row's opening quote.
+        let is_open = (end == text.len() || is_long) && {
             let mut quotes = Quotes::default();
             quotes.line(whole, delimiter);
-            quotes.is_open
+            quotes.is_open || (is_long && quotes.is_broken)
         };
         if record.len() != n_columns || is_open || whole.contains(&0) {
             let first_end = whole.iter().position(|&byte| byte == b'\n').map_or(whole.len(), |at| at + 1);
@@ -288,10 +294,14 @@ mod tests {
     use super::*;
 
     fn all(text: &str, delimiter: Delimiter, n_columns: usize) -> Vec<String> {
+        in_steps(text, delimiter, n_columns, 2)
+    }
+
+    fn in_steps(text: &str, delimiter: Delimiter, n_columns: usize, step: usize) -> Vec<String> {
         let mut lines =
             Lines::new(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())), "x.csv".into(), Some(delimiter));
         let mut seen = Vec::new();
-        while let Some(stretch) = lines.lines(2).unwrap() {
+        while let Some(stretch) = lines.lines(step).unwrap() {
             rows(&stretch, delimiter, n_columns, |line, row| {
                 seen.push(match row {
                     Row::Cells(cells) => {
@@ -335,7 +345,7 @@ mod tests {
         for row in 0..300_000 {
             text.push_str(&format!("{row},{row}\n"));
         }
-        let seen = all(&text, Delimiter::Byte(b','), 2);
+        let seen = in_steps(&text, Delimiter::Byte(b','), 2, 10_000);
         assert_eq!(seen.len(), 300_001);
         assert_eq!((seen[0].as_str(), seen[300_000].as_str()), ("1! 1,\"2", "300001: 299999|299999"));
     }
