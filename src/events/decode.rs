@@ -85,7 +85,7 @@ impl Plan {
     pub fn reader(&self, role: Role, is_number: bool) -> TimeReader {
         let styles = if role == Role::Ts { &self.times } else { &self.received };
         let style = if is_number { &styles.number } else { &styles.text };
-        TimeReader::new(style.clone().unwrap_or(TimeStyle::Calendar(DateOrder::MonthFirst)), self.zone.clone())
+        TimeReader::new(style.clone().unwrap_or(TimeStyle::Calendar(DateOrder::YearFirst)), self.zone.clone())
     }
 
     /// Whether an event is too new to be known, by its own time.

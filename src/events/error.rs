@@ -227,7 +227,9 @@ impl Explain for EventsError {
             }
             _ => Vec::new(),
         };
-        lines.push("Nothing was written but the rejects, if they are named above.".into());
+        let wrote_rejects =
+            matches!(self, Self::TooManyRejects { kept: Some(_), .. } | Self::NothingLeft { kept: Some(_), .. });
+        lines.push(if wrote_rejects { "Nothing else was written." } else { "Nothing was written." }.into());
         lines
     }
 

@@ -50,10 +50,12 @@ impl Epoch {
     }
 }
 
-/// Which of two small numbers before a year is the month.
+/// Where the year stands and, where it stands last, which of the numbers before it is the month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DateOrder {
+    /// 2024-12-31, and nothing else.
+    YearFirst,
     /// 12/31/2024.
     MonthFirst,
     /// 31/12/2024.
@@ -64,7 +66,7 @@ pub enum DateOrder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeStyle {
-    /// Text with the year first or, in the order told, last; ISO 8601 among it.
+    /// Text with the year first, ISO 8601 among it, or last in the order told; months by name in any order.
     Calendar(DateOrder),
     /// yyyymmdd, yyyymmddhh, yyyymmddhhmm or yyyymmddhhmmss.
     Digits,
@@ -77,6 +79,7 @@ pub enum TimeStyle {
 impl fmt::Display for TimeStyle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Calendar(DateOrder::YearFirst) => f.write_str("dates, year first"),
             Self::Calendar(DateOrder::MonthFirst) => f.write_str("dates, month before day"),
             Self::Calendar(DateOrder::DayFirst) => f.write_str("dates, day before month"),
             Self::Digits => f.write_str("digits as in yyyymmdd"),
@@ -319,10 +322,11 @@ impl Cursor<'_> {
                 let second = self.small(1..=2)?;
                 self.take(&[separator])?;
                 let year = self.year()?;
-                Some(match order {
-                    DateOrder::MonthFirst => (year, first as u32, second as u32),
-                    DateOrder::DayFirst => (year, second as u32, first as u32),
-                })
+                match order {
+                    DateOrder::YearFirst => None,
+                    DateOrder::MonthFirst => Some((year, first as u32, second as u32)),
+                    DateOrder::DayFirst => Some((year, second as u32, first as u32)),
+                }
             }
             _ => None,
         }
@@ -468,7 +472,7 @@ pub fn detect<S: AsRef<str>>(cells: &[S]) -> Option<Detected> {
     if !numbers.is_empty() && numbers.len() * 2 >= cells.len() {
         return Some(judge(number_style(&numbers)?, cells, false));
     }
-    let (mut month_first, mut day_first, mut dotted) = (0_usize, 0_usize, false);
+    let (mut month_first, mut day_first, mut dotted, mut year_last) = (0_usize, 0_usize, false, false);
     let mut undecided = 0_usize;
     for cell in cells {
         let mut rest = Cursor(cell.as_ref().trim().as_bytes());
@@ -476,6 +480,7 @@ pub fn detect<S: AsRef<str>>(cells: &[S]) -> Option<Detected> {
         let Some(separator) = rest.take(b"-/. ") else { continue };
         let Some((second, 1..=2)) = rest.number() else { continue };
         dotted |= separator == b'.';
+        year_last = true;
         match (first > 12, second > 12) {
             (true, false) => day_first += 1,
             (false, true) => month_first += 1,
@@ -486,6 +491,7 @@ pub fn detect<S: AsRef<str>>(cells: &[S]) -> Option<Detected> {
     let order = match day_first.cmp(&month_first) {
         std::cmp::Ordering::Greater => DateOrder::DayFirst,
         std::cmp::Ordering::Less => DateOrder::MonthFirst,
+        std::cmp::Ordering::Equal if !year_last => DateOrder::YearFirst,
         std::cmp::Ordering::Equal if dotted => DateOrder::DayFirst, // nobody writes 12.31.2024
         std::cmp::Ordering::Equal => DateOrder::MonthFirst,
     };
@@ -689,7 +695,10 @@ mod tests {
         assert_eq!(style(&["1/12/2010", "2/12/2010"]), (MONTH_FIRST, true));
         assert_eq!(style(&["1.12.2010"]), (TimeStyle::Calendar(DateOrder::DayFirst), false));
         assert_eq!(style(&["5/5/2010"]), (MONTH_FIRST, false));
-        assert_eq!(style(&["2010-12-01"]), (MONTH_FIRST, false));
+        let year_first = TimeStyle::Calendar(DateOrder::YearFirst);
+        assert_eq!(style(&["2010-12-01"]), (year_first.clone(), false));
+        assert_eq!(read(year_first.clone(), "UTC", "12/1/2010"), "Unreadable", "no sample told the order");
+        assert_eq!(read(year_first, "UTC", "1 Dec 2010"), "2010-12-01 00:00:00.000000");
     }
 
     #[test]

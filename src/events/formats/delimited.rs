@@ -350,6 +350,27 @@ mod tests {
         assert_eq!((seen[0].as_str(), seen[300_000].as_str()), ("1! 1,\"2", "300001: 299999|299999"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_a_csv_writer_writes_is_read_back(
+            records in proptest::collection::vec(proptest::collection::vec("[a,\"\n\r x]{0,6}", 3), 1..20),
+            step in 1_usize..5,
+        ) {
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            records.iter().for_each(|record| writer.write_record(record).unwrap());
+            let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+            let mut lines = Lines::new(Box::new(std::io::Cursor::new(text.into_bytes())), "x.csv".into(), Some(Delimiter::Byte(b',')));
+            let mut seen: Vec<Vec<String>> = Vec::new();
+            while let Some(stretch) = lines.lines(step).unwrap() {
+                rows(&stretch, Delimiter::Byte(b','), 3, |_, row| {
+                    let Row::Cells(cells) = row else { panic!("malformed in {stretch:?}") };
+                    seen.push(cells.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect());
+                });
+            }
+            proptest::prop_assert_eq!(seen, records);
+        }
+    }
+
     #[test]
     fn the_delimiter_is_found() {
         let config = crate::config::Config::default().events;
