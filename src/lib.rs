@@ -1,18 +1,54 @@
 //! bellwether predicts who will leave, what each customer will spend and what they will buy next.
+//!
+//! ```text
+//!  events ──▶ timelines ──▶ features ──▶ models ──▶ bundle            bellwether-train
+//!  (files)    (per customer, (one sweep,  (fit on      (models/NAME/ID)
+//!             by hash,       every        train cut-offs,                   │
+//!             by time)       cut-off)     judged on the last)               ▼
+//!                   │                                              bundle + events ──▶ scores ──▶ segments   bellwether-score
+//!                   └── labels (what happened in the window)
+//! ```
+//!
+//! [`pipeline`] is that picture in code: [`pipeline::fit`] and [`pipeline::run`].
+//!
+//! # Modules, in the order of the data
+//! [`config`] and [`time`] are used everywhere. [`events`] reads files into batches; [`timeline`] codes and sorts
+//! them; [`features`] sweeps over timelines; [`labels`] and [`split`] say what is learned and from when;
+//! [`training`] fits [`models`] (with [`math`]) and judges them by [`metrics`] in a [`report`]; [`bundle`] stores
+//! the fit; [`scores`] writes the nightly partition; [`segments`] evaluates criteria over it. [`storage`] makes
+//! files appear whole or not at all, [`simulate`] makes shops with known truth, [`demo`] runs everything once.
+//! [`error`], [`progress`] and [`cli`] are how all of it talks to people.
+//!
+//! # Glossary
+//! - **as_of**: a day `D`. History is every event before `D` 00:00; everything else is future.
+//! - **cut-off**: an `as_of` in the past, at which training pretends to stand.
+//! - **horizon**, **label window**: `h` days, `[D, D + h)`, in which the outcome is observed.
+//! - **timeline**: one customer's coded events in time order.
+//! - **sweep**: one walk over a timeline that emits the features of every cut-off.
+//! - **order**: lines of the order event that share an order id, or a day; refunds are no orders.
+//! - **recency** of the buy-till-you-die models is `t_x`, first to last order; of RFM it is `days_since_last_order`.
+//! - **churn**: no order in the label window.
+//! - **holdout**: customers whom nobody should contact; not the test rows of a fit.
 
+pub mod bundle;
+pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod events;
 pub mod features;
 pub mod labels;
-pub mod split;
 pub mod math;
-pub mod models;
 pub mod metrics;
-pub mod report;
-pub mod simulate;
-pub mod segments;
-pub mod storage;
 pub mod models;
+pub mod pipeline;
+pub mod progress;
+pub mod report;
+pub mod scores;
+pub mod segments;
+pub mod simulate;
+pub mod split;
+pub mod storage;
 pub mod time;
 pub mod timeline;
+pub mod training;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashSet;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::batch::EventBatch;
 use super::columns;
@@ -36,7 +36,7 @@ pub struct ReadLimit {
 }
 
 /// A file that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFingerprint {
     /// Its name, as in [`super::source::EventFile::name`].
     pub name: String,
@@ -47,7 +47,7 @@ pub struct FileFingerprint {
 }
 
 /// What became of the rows.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReadSummary {
     /// Rows in the files.
     pub rows: u64,

@@ -20,7 +20,7 @@ pub struct RowRequest {
 }
 
 impl RowRequest {
-    fn wants(&self, hash: u64) -> bool {
+    pub(crate) fn wants(&self, hash: u64) -> bool {
         self.share >= 1.0 || sample_fraction(hash, SAMPLE_SALT) < self.share
     }
 }
@@ -77,6 +77,15 @@ impl FeatureTable {
         });
         let values = Array2::from_shape_vec((rows, width), values).expect("one slot for each value");
         Self { keys: keys.concat(), values }
+    }
+
+    /// The same of one partition, on the calling thread.
+    pub fn build_partition(timelines: &Timelines, sweep: &Sweep, partition: usize, requests: &[RowRequest]) -> Self {
+        let keys = keys_of(partition, &timelines.partitions[partition], requests);
+        let mut values = vec![0f32; keys.len() * sweep.width()];
+        fill(&timelines.partitions[partition], sweep, requests, &keys, &mut values);
+        let values = Array2::from_shape_vec((keys.len(), sweep.width()), values).expect("one slot for each value");
+        Self { keys, values }
     }
 
     /// Rows × features.

@@ -1,6 +1,3 @@
-//! Models.
-
-pub mod btyd;
 //! Estimators, and the contract that all of them keep.
 //!
 //! - `fit` borrows data and returns a new, fitted value; only that value can predict. Nothing that went in is changed.
@@ -17,8 +14,10 @@ pub mod btyd;
 //! width is a panic, and a `NaN` where none is taken is answered with `NaN`. The checked way in is each model's own
 //! `probabilities`. `tests/model_contract.rs` holds every estimator to this page.
 
+pub mod btyd;
 pub mod calibrate;
 pub mod logistic;
+pub mod occurrence;
 pub mod prepare;
 pub mod tree;
 

@@ -41,7 +41,7 @@ pub const BLOCKS_AT_ONCE: usize = 8;
 const ROWS_PER_BLOCK: f64 = 300_000.0;
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Simulated {
     /// The folder.
     pub folder: PathBuf,

@@ -1,0 +1,259 @@
+//! Bundles: a fit as files that describe themselves, appear whole or not at all, and are checked on loading.
+//!
+//! `models/<name>/<bundle_id>/` holds `manifest.json`, `parameters.json`, `report.json`, `CARD.md` and
+//! `report.html`; `models/<name>/current` names the one in use. The id is made from the parameters, so the
+//! same inputs give the same id and the same bytes.
+
+mod card;
+mod parameters;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::{ExitCode, Explain, FileError};
+use crate::events::ReadSummary;
+use crate::features::Feature;
+use crate::report::Report;
+use crate::split::Split;
+use crate::storage;
+use crate::time::Day;
+
+pub use parameters::{Cuts, FittedColumn, FittedTarget, Parameters, ProbabilityModel};
+
+/// Version of the files of a bundle. It rises when a release writes what an earlier one cannot read.
+pub const FORMAT: u32 = 1;
+
+/// What `manifest.json` says first, so that a foreign file is told at once.
+const KIND: &str = "bellwether bundle";
+
+/// `manifest.json` of a bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always "bellwether bundle".
+    pub kind: String,
+    /// [`FORMAT`] of the release that wrote it.
+    pub format: u32,
+    /// Version of that release.
+    pub bellwether_version: String,
+    /// Name and hash of the content.
+    pub bundle_id: String,
+    /// The first day that the fit did not see.
+    pub as_of: Day,
+    /// Settings, complete.
+    pub config: Config,
+    /// Every feature in the order of the catalogue.
+    pub features: Vec<Feature>,
+    /// Cut-offs of each target.
+    pub splits: BTreeMap<String, Split>,
+    /// Columns that the targets give, with their label sentences.
+    pub columns: Vec<ColumnNote>,
+    /// Customers in the training data.
+    pub customers: u64,
+    /// What became of every row that was read.
+    pub data: ReadSummary,
+    /// Warnings of the fit.
+    pub warnings: Vec<String>,
+    /// BLAKE3 of every other file of the bundle.
+    pub files: BTreeMap<String, String>,
+}
+
+/// A score column and what its label says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnNote {
+    /// Column name.
+    pub column: String,
+    /// Label, as a sentence.
+    pub label: String,
+    /// Length of the label window in days.
+    pub horizon_days: i32,
+}
+
+/// A bundle in memory.
+#[derive(Debug)]
+pub struct Bundle {
+    /// What it is.
+    pub manifest: Manifest,
+    /// What scoring needs.
+    pub parameters: Parameters,
+    /// How it was judged.
+    pub report: Report,
+}
+
+/// A bundle that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Nothing there.
+    #[error("{}: no bundle", path.display())]
+    Missing {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// `manifest.json` is not ours.
+    #[error("{}: not a bellwether bundle", path.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Written by a newer release.
+    #[error("{}: bundle format {found}, this release reads up to {FORMAT}", path.display())]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// A file is not what the manifest says.
+    #[error("{}: damaged: its hash is {found}, the manifest says {expected}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// A file cannot be understood, although its hash is right.
+    #[error("{}: cannot be understood", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Explain for BundleError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::BundleUnusable
+    }
+
+    fn details(&self) -> Vec<String> {
+        vec!["Nothing was scored and nothing was written.".into()]
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Missing { .. } => {
+                vec!["train one with `bellwether-train fit --events … --out models/NAME`, and name that folder".into()]
+            }
+            Self::Newer { .. } => vec!["install the release that wrote it, or a later one".into()],
+            _ => vec!["copy the bundle again from where it was trained, or train it anew".into()],
+        }
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("our own types have JSON forms");
+    bytes.push(b'\n');
+    bytes
+}
+
+impl Bundle {
+    /// Fills in the id, the hashes and the pages, and writes the bundle below `folder` (`models/<name>`).
+    ///
+    /// # Errors
+    /// A folder that cannot be written; what was there stays as it was.
+    pub fn save(mut self, folder: &Path) -> Result<(Self, PathBuf), FileError> {
+        let parameters = to_json(&self.parameters);
+        self.manifest.kind = KIND.to_string();
+        self.manifest.format = FORMAT;
+        self.manifest.bellwether_version = env!("CARGO_PKG_VERSION").to_string();
+        // What scoring depends on, and nothing else: events that the fit did not see must not change a byte of a
+        // score file, which names the bundle.
+        let mut content = blake3::Hasher::new();
+        content.update(&parameters);
+        content.update(&to_json(&self.manifest.config));
+        let short = &content.finalize().to_hex()[..10];
+        let id = format!("{}-{short}", self.manifest.as_of);
+        self.manifest.bundle_id.clone_from(&id);
+        self.report.bundle.clone_from(&id);
+
+        let files: [(&str, Vec<u8>); 4] = [
+            ("parameters.json", parameters),
+            ("report.json", to_json(&self.report)),
+            ("report.html", self.report.to_html().into_bytes()),
+            ("CARD.md", card::card(&self.manifest, &self.report).into_bytes()),
+        ];
+        self.manifest.files = files.iter().map(|(name, bytes)| (name.to_string(), hash(bytes))).collect();
+        std::fs::create_dir_all(folder).map_err(FileError::at("create the folder", folder))?;
+        storage::recover(folder)?;
+        let target = folder.join(&id);
+        storage::replace_folder(&target, |temporary| {
+            for (name, bytes) in &files {
+                let path = temporary.join(name);
+                std::fs::write(&path, bytes).map_err(FileError::at("write", &path))?;
+            }
+            let path = temporary.join("manifest.json");
+            std::fs::write(&path, to_json(&self.manifest)).map_err(FileError::at("write", &path))
+        })?;
+        storage::write_atomic(&folder.join("current"), |file| {
+            std::io::Write::write_all(file, format!("{id}\n").as_bytes())
+        })?;
+        Ok((self, target))
+    }
+
+    /// Loads `models/<name>` (the bundle that `current` names) or `models/<name>/<bundle_id>`, and checks all of it.
+    ///
+    /// # Errors
+    /// Missing, foreign, newer or damaged, by name of the file.
+    pub fn load(folder: &Path) -> Result<Self, BundleError> {
+        let current = folder.join("current");
+        let folder = if current.is_file() {
+            let id = std::fs::read_to_string(&current).map_err(FileError::at("read", &current))?;
+            folder.join(id.trim())
+        } else {
+            folder.to_path_buf()
+        };
+        let path = folder.join("manifest.json");
+        if !path.is_file() {
+            return Err(BundleError::Missing { path: folder });
+        }
+        let bytes = std::fs::read(&path).map_err(FileError::at("read", &path))?;
+        let unreadable = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| BundleError::Unreadable { path, source }
+        };
+        let raw: serde_json::Value = serde_json::from_slice(&bytes).map_err(unreadable(&path))?;
+        if raw.get("kind").and_then(serde_json::Value::as_str) != Some(KIND) {
+            return Err(BundleError::Foreign { path });
+        }
+        let found = raw.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if found > u64::from(FORMAT) {
+            return Err(BundleError::Newer { path, found });
+        }
+        let manifest: Manifest = serde_json::from_value(raw).map_err(unreadable(&path))?;
+        let mut contents = BTreeMap::new();
+        for (name, expected) in &manifest.files {
+            let path = folder.join(name);
+            let bytes = std::fs::read(&path).map_err(FileError::at("read", &path))?;
+            let found = hash(&bytes);
+            if found != *expected {
+                return Err(BundleError::Damaged { path, found, expected: expected.clone() });
+            }
+            contents.insert(name.as_str(), bytes);
+        }
+        let named = |name: &str| {
+            contents.get(name).map(Vec::as_slice).ok_or_else(|| BundleError::Missing { path: folder.join(name) })
+        };
+        let parameters =
+            serde_json::from_slice(named("parameters.json")?).map_err(unreadable(&folder.join("parameters.json")))?;
+        let report = serde_json::from_slice(named("report.json")?).map_err(unreadable(&folder.join("report.json")))?;
+        Ok(Self { manifest, parameters, report })
+    }
+
+    /// BLAKE3 of the manifest, which holds the hashes of everything else.
+    pub fn fingerprint(&self) -> String {
+        hash(&to_json(&self.manifest))
+    }
+}

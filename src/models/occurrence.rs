@@ -1,0 +1,184 @@
+//! How often an event will occur and what it will bring: buy-till-you-die for customers who have done it,
+//! the experience of similar newcomers for those who never have.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::btyd::{BtydError, BtydModel, Histories, OrdersModel, Rfm, Spend};
+use crate::features::is_order_line;
+use crate::time::Day;
+use crate::timeline::{Event, History, Timelines, Vocabularies};
+
+/// What an occurrence model is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Event.
+    pub event: String,
+    /// Whether it is the order event: refunds do not count, and lines of one order are one.
+    pub is_order: bool,
+    /// Only in this category.
+    pub category: Option<String>,
+}
+
+/// A subject made ready for the codes of one set of timelines.
+pub struct SubjectReader {
+    kind: Option<u32>,
+    category: Option<Option<u32>>,
+    is_order: bool,
+}
+
+impl Subject {
+    /// Reads histories from timelines with these vocabularies.
+    pub fn reader(&self, vocabularies: &Vocabularies) -> SubjectReader {
+        SubjectReader {
+            kind: vocabularies.event.code(&self.event),
+            category: self.category.as_ref().map(|category| vocabularies.category.code(category)),
+            is_order: self.is_order,
+        }
+    }
+}
+
+impl SubjectReader {
+    /// What is known at `as_of`; `None` for a customer who has never done it.
+    pub fn history(&self, events: &[Event], as_of: Day) -> Option<History> {
+        History::of(events, as_of, self.is_order, |event| {
+            Some(u32::from(event.kind)) == self.kind
+                && self.category.is_none_or(|category| Some(event.category) == category)
+                && (!self.is_order || is_order_line(event))
+        })
+    }
+}
+
+fn rfm(history: &History, as_of: Day) -> Result<Rfm, BtydError> {
+    Rfm::new(history.repeats(), history.recency(), history.age(as_of))
+}
+
+/// The fitted model of one subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OccurrenceModel {
+    /// What it is about.
+    pub subject: Subject,
+    /// Days with an occurrence, and money of such a day.
+    pub btyd: BtydModel,
+    /// Occurrences on a day with one: several orders may fall on a day.
+    pub occurrences_per_day: f64,
+    /// Mean money of a day with one: what the next is worth where nobody has ever repeated.
+    pub mean_day_value: f64,
+}
+
+/// What is expected of one customer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expectation {
+    /// Probability of still being a customer.
+    pub alive: f64,
+    /// Probability of no occurrence in the horizon.
+    pub none: f64,
+    /// Expected occurrences in the horizon.
+    pub occurrences: f64,
+    /// Expected money in the horizon.
+    pub value: f64,
+    /// Median days to the next occurrence; `None` beyond the model's range.
+    pub days_to_next: Option<f64>,
+}
+
+impl OccurrenceModel {
+    /// Fitted to everything known at `as_of`; needs no label window.
+    ///
+    /// # Errors
+    /// When nobody has done it, or the likelihood has no maximum even with a prior.
+    pub fn fit(subject: &Subject, timelines: &Timelines, as_of: Day) -> Result<Self, BtydError> {
+        let reader = subject.reader(&timelines.vocabularies);
+        let histories: Vec<Vec<History>> = timelines
+            .partitions
+            .par_iter()
+            .map(|partition| {
+                (0..partition.customers()).filter_map(|c| reader.history(partition.events(c), as_of)).collect()
+            })
+            .collect();
+        let histories = histories.concat();
+        let rfms: Vec<Rfm> = histories.iter().map(|history| rfm(history, as_of)).collect::<Result<_, _>>()?;
+        let value: f64 = histories.iter().map(|history| history.value).sum();
+        // Without any money there is nothing to model, and zeros are no prices.
+        let repeaters = histories.iter().filter(|history| history.days > 1 && value != 0.0);
+        let money: Vec<Spend> =
+            repeaters.map(|history| Spend::new(history.repeats(), history.repeat_value())).collect::<Result<_, _>>()?;
+        let btyd = OrdersModel::BgNbd.fit(&Histories::new(&rfms), &money)?;
+        let (occurrences, days) =
+            histories.iter().fold((0u64, 0u64), |(o, d), h| (o + u64::from(h.occurrences), d + u64::from(h.days)));
+        let days = days.max(1) as f64;
+        let subject = subject.clone();
+        Ok(Self { subject, btyd, occurrences_per_day: occurrences as f64 / days, mean_day_value: value / days })
+    }
+
+    /// Expectations for histories known at `as_of`, in their order.
+    ///
+    /// # Errors
+    /// A history beyond the range of the model.
+    pub fn expect(&self, histories: &[History], as_of: Day, horizon_days: i32) -> Result<Vec<Expectation>, BtydError> {
+        let scorer = self.btyd.scorer(f64::from(horizon_days))?;
+        let one = |history: &History| {
+            let repeat_value = (history.days > 1).then(|| history.repeat_value());
+            let score = scorer.score(&rfm(history, as_of)?, repeat_value);
+            Ok(Expectation {
+                alive: score.alive_probability,
+                none: score.no_order_probability,
+                occurrences: score.expected_orders * self.occurrences_per_day,
+                value: score.expected_value.unwrap_or(score.expected_orders * self.mean_day_value),
+                days_to_next: score.median_days_to_next,
+            })
+        };
+        histories.iter().map(one).collect()
+    }
+}
+
+/// Tenure in days at which cohorts of newcomers are told apart.
+const TENURE_EDGES: [f32; 4] = [7.0, 30.0, 90.0, 180.0];
+
+/// A cohort is drawn to the mean of all as if this many more customers had shown it.
+const PRIOR_ROWS: f64 = 50.0;
+
+/// What customers who had never done it did in their label windows, by tenure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TenurePrior {
+    means: [f64; TENURE_EDGES.len() + 1],
+}
+
+impl TenurePrior {
+    /// From the tenure in days and the label of each such customer. Without any, `fallback` for all.
+    pub fn fit(rows: impl Iterator<Item = (f32, f64)>, fallback: f64) -> Self {
+        let mut sums = [(0.0, 0.0); TENURE_EDGES.len() + 1];
+        for (tenure, label) in rows {
+            let (count, sum) = &mut sums[cohort(tenure)];
+            *count += 1.0;
+            *sum += label;
+        }
+        let (count, sum) = sums.iter().fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
+        let mean = if count == 0.0 { fallback } else { sum / count };
+        Self { means: sums.map(|(count, sum)| (sum + PRIOR_ROWS * mean) / (count + PRIOR_ROWS)) }
+    }
+
+    /// The cohort's mean label.
+    pub fn mean(&self, tenure_days: f32) -> f64 {
+        self.means[cohort(tenure_days)]
+    }
+}
+
+fn cohort(tenure: f32) -> usize {
+    TENURE_EDGES.partition_point(|&edge| edge <= tenure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cohorts_are_drawn_to_the_mean_of_all() {
+        let rows = (0..100).map(|_| (3.0, 1.0)).chain((0..300).map(|_| (400.0, 0.0)));
+        let prior = TenurePrior::fit(rows, 0.5);
+        // All: 100/400 = 1/4. Youngest: (100 + 50/4) / 150. A cohort that nobody was in: the mean.
+        assert_eq!(prior.mean(6.9), 112.5 / 150.0);
+        assert_eq!(prior.mean(7.0), 0.25);
+        assert_eq!(prior.mean(400.0), 12.5 / 350.0);
+        assert_eq!(TenurePrior::fit(std::iter::empty(), 0.5).mean(1.0), 0.5);
+    }
+}

@@ -1,0 +1,236 @@
+//! The two jobs, start to end: events become a bundle; a bundle and events become scores.
+
+use std::path::{Path, PathBuf};
+
+use crate::bundle::{Bundle, ColumnNote, Manifest};
+use crate::config::Config;
+use crate::error::{Error, ExitCode, Explain, Reason};
+use crate::events::{Events, ReadLimit, ReadSummary};
+use crate::progress::Observer;
+use crate::report::{Fact, Report};
+use crate::scores::{self, ScoreManifest, ScoreOptions};
+use crate::segments::Segments;
+use crate::split::Split;
+use crate::time::Day;
+use crate::timeline::{TimelineBuilder, Timelines};
+use crate::training;
+
+/// What `fit` is asked to do.
+#[derive(Debug, Clone)]
+pub struct FitOptions {
+    /// Files, folders or globs of events.
+    pub events: Vec<String>,
+    /// Settings.
+    pub config: Config,
+    /// The first day that must not be seen; the day after the last event when absent.
+    pub as_of: Option<Day>,
+    /// `models/<name>`.
+    pub out: PathBuf,
+    /// Where unusable rows are kept; below `out` when absent.
+    pub rejects: Option<PathBuf>,
+    /// Do all the work and write nothing.
+    pub dry_run: bool,
+}
+
+/// What `fit` did.
+pub struct FitResult {
+    /// The bundle, with its report.
+    pub bundle: Bundle,
+    /// Where it was written; `None` after a dry run.
+    pub folder: Option<PathBuf>,
+}
+
+/// No event before the day that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("no event happened before {as_of}")]
+struct NothingBefore {
+    as_of: Day,
+    future_rows: u64,
+}
+
+impl Explain for NothingBefore {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::DataRejected
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        Some(Reason::NoScoringData)
+    }
+
+    fn details(&self) -> Vec<String> {
+        vec![format!("{} events happened on or after it. Nothing was written.", self.future_rows)]
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["take a later `--as-of`; `bellwether-train check --events …` prints the dates".into()]
+    }
+
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        vec![("future_rows", self.future_rows)]
+    }
+}
+
+/// Reads all that may be seen at `as_of` into timelines.
+///
+/// # Errors
+/// Events that cannot be read, too many unusable rows, nothing before `as_of`.
+pub fn read_timelines(
+    specs: &[String],
+    config: &Config,
+    as_of: Option<Day>,
+    rejects: &Path,
+    observer: &dyn Observer,
+) -> Result<(Timelines, ReadSummary), Error> {
+    let events = Events::open(specs, config)?;
+    for line in events.mapping().lines() {
+        observer.note(&line);
+    }
+    observer.stage("reading events");
+    let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
+    let mut reader = events.reader(limit, Some(rejects))?;
+    let mut builder = TimelineBuilder::default();
+    while let Some(batches) = reader.next_round()? {
+        builder.append(&batches)?;
+        let (done, total) = reader.progress();
+        observer.advance(done, total);
+    }
+    let summary = reader.finish()?;
+    if summary.used == 0
+        && let Some(as_of) = as_of
+        && summary.future_rows > 0
+    {
+        return Err(NothingBefore { as_of, future_rows: summary.future_rows }.into());
+    }
+    observer.stage("sorting timelines");
+    let timelines = builder.finish()?;
+    Ok((timelines, summary))
+}
+
+/// Events → timelines → features and labels → fitted targets → a bundle on disk.
+///
+/// # Errors
+/// Whatever keeps a bundle from being made; nothing is written then.
+pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Error> {
+    let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
+    let (timelines, data) = read_timelines(&options.events, &options.config, options.as_of, &rejects, observer)?;
+    let as_of = options.as_of.unwrap_or_else(|| {
+        let day = timelines.last_day.plus(1);
+        observer.note(&format!("as_of = {day}, the day after the last event; another with --as-of"));
+        day
+    });
+    let trained = training::train(&options.config, &timelines, as_of, observer)?;
+    for warning in &trained.warnings {
+        observer.warn(warning);
+    }
+    let report = Report {
+        bundle: String::new(),
+        as_of,
+        currency: options.config.currency.clone(),
+        data: facts(&timelines, &data),
+        targets: trained.targets,
+        rules: trained.rules,
+        features: trained.features,
+        warnings: trained.warnings.clone(),
+    };
+    let targets = trained.parameters.targets.iter().map(|fitted| &fitted.target);
+    let mut columns = Vec::new();
+    let mut splits = std::collections::BTreeMap::new();
+    for target in targets {
+        for (index, column) in target.columns().into_iter().enumerate() {
+            let label = target.sentence(target.per_group.then_some(index));
+            columns.push(ColumnNote { column, label, horizon_days: target.horizon.days() });
+        }
+        let split = Split::new(timelines.first_day, as_of, target.horizon, &options.config.training)?;
+        splits.insert(target.name.clone(), split);
+    }
+    let manifest = Manifest {
+        kind: String::new(),
+        format: 0,
+        bellwether_version: String::new(),
+        bundle_id: String::new(),
+        as_of,
+        features: trained.parameters.plan.features(),
+        splits,
+        columns,
+        customers: timelines.customers() as u64,
+        data,
+        warnings: trained.warnings,
+        files: std::collections::BTreeMap::new(),
+        config: options.config,
+    };
+    let bundle = Bundle { manifest, parameters: trained.parameters, report };
+    if options.dry_run {
+        return Ok(FitResult { bundle, folder: None });
+    }
+    observer.stage("writing the bundle");
+    let (bundle, folder) = bundle.save(&options.out)?;
+    Ok(FitResult { bundle, folder: Some(folder) })
+}
+
+fn facts(timelines: &Timelines, data: &ReadSummary) -> Vec<Fact> {
+    let fact = |name: &str, value: String| Fact { name: name.to_string(), value };
+    let mut facts = vec![
+        fact("customers", timelines.customers().to_string()),
+        fact("events", data.used.to_string()),
+        fact("first event", timelines.first_day.to_string()),
+        fact("last event", timelines.last_day.to_string()),
+    ];
+    if data.anonymous_rows > 0 {
+        facts.push(fact("rows without a customer, left out", data.anonymous_rows.to_string()));
+    }
+    if data.future_rows > 0 {
+        facts.push(fact("events at or after as_of, left out", data.future_rows.to_string()));
+    }
+    facts
+}
+
+/// What `run` is asked to do.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// `models/<name>` or `models/<name>/<bundle_id>`.
+    pub bundle: PathBuf,
+    /// Files, folders or globs of events.
+    pub events: Vec<String>,
+    /// First day of the predicted windows; the day after the last event when absent.
+    pub as_of: Option<Day>,
+    /// Folder of the partitions.
+    pub out: PathBuf,
+    /// Whether every feature is a column, too.
+    pub with_features: bool,
+    /// Where unusable rows are kept; below `out` when absent.
+    pub rejects: Option<PathBuf>,
+    /// Criteria that the columns must be able to express; checked before anything is read.
+    pub segments: Option<Segments>,
+}
+
+/// Bundle + events → a dated partition of scores.
+///
+/// # Errors
+/// A bundle that cannot be used, events that cannot be read, nobody to score, a folder that cannot be written.
+pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManifest, PathBuf), Error> {
+    let bundle = Bundle::load(&options.bundle)?;
+    if let Some(segments) = &options.segments {
+        segments.check(&scores::columns(&bundle, options.with_features))?;
+    }
+    let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
+    let config = &bundle.manifest.config;
+    let (timelines, data) = read_timelines(&options.events, config, options.as_of, &rejects, observer)?;
+    let as_of = options.as_of.unwrap_or_else(|| {
+        let day = timelines.last_day.plus(1);
+        observer.note(&format!("as_of = {day}, the day after the last event; another with --as-of"));
+        day
+    });
+    let mut warnings = Vec::new();
+    let silence = as_of.since(timelines.last_day) - 1;
+    if silence > 0 {
+        warnings.push(format!(
+            "The events stop {silence} days before as_of: the last is of {}. These days look like silence and raise churn.",
+            timelines.last_day
+        ));
+    }
+    for warning in &warnings {
+        observer.warn(warning);
+    }
+    let options = ScoreOptions { out: options.out.clone(), as_of, with_features: options.with_features };
+    scores::score(&bundle, &timelines, data, &options, warnings, observer)
+}

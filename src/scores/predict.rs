@@ -1,0 +1,208 @@
+//! Predictions of one partition: the bundle's models applied to the rows of a day.
+
+use ndarray::{ArrayView2, Axis};
+
+use super::stages::Rhythm;
+use crate::bundle::{FittedColumn, FittedTarget, Parameters, ProbabilityModel};
+use crate::error::Error;
+use crate::features::{FeatureTable, RowRequest, Sweep};
+use crate::labels::EligibleRows;
+use crate::models::occurrence::{Expectation, SubjectReader, TenurePrior};
+use crate::time::Day;
+use crate::timeline::{History, Timelines};
+use crate::training::{from_expectation, quantity};
+
+/// Everything that is predicted of the customers of one partition who are known at `as_of`.
+pub(super) struct PartitionScores {
+    pub(super) partition: u32,
+    /// Customer within the partition, one a row.
+    pub(super) customers: Vec<u32>,
+    /// One for each score column of each target; NaN where the customer is not eligible.
+    pub(super) predictions: Vec<Vec<f64>>,
+    pub(super) alive: Vec<f64>,
+    pub(super) days_to_next: Vec<f64>,
+    pub(super) average_gap: Vec<f64>,
+    pub(super) churn_factor: Vec<f64>,
+    pub(super) spend: Vec<f64>,
+    pub(super) stages: Vec<&'static str>,
+    pub(super) statuses: Vec<&'static str>,
+}
+
+/// Positions of the features that score columns repeat.
+struct Positions {
+    tenure: usize,
+    order_days: usize,
+    average_gap: usize,
+    last_gap: usize,
+    churn_factor: usize,
+    spend: Option<usize>,
+}
+
+/// A bundle's models made ready for one set of timelines and one day.
+pub(super) struct Predictor<'a> {
+    parameters: &'a Parameters,
+    timelines: &'a Timelines,
+    pub(super) sweep: &'a Sweep<'a>,
+    pub(super) as_of: Day,
+    positions: Positions,
+    eligible: Vec<EligibleRows<'a>>,
+    readers: Vec<SubjectReader>,
+    order_model: Option<usize>,
+}
+
+impl<'a> Predictor<'a> {
+    pub(super) fn new(
+        parameters: &'a Parameters,
+        timelines: &'a Timelines,
+        sweep: &'a Sweep<'a>,
+        as_of: Day,
+    ) -> Result<Self, Error> {
+        let features = parameters.plan.features();
+        let position = |name: &str| features.iter().position(|feature| feature.name == name);
+        let needed = |name: &str| position(name).expect("in every catalogue");
+        let eligible =
+            parameters.targets.iter().map(|fitted| EligibleRows::new(fitted.target.eligible.as_ref(), &features));
+        let order_model =
+            parameters.occurrences.iter().position(|model| model.subject.is_order && model.subject.category.is_none());
+        Ok(Self {
+            parameters,
+            timelines,
+            sweep,
+            as_of,
+            positions: Positions {
+                tenure: needed("tenure_days"),
+                order_days: needed("order_days"),
+                average_gap: needed("average_days_between_orders"),
+                last_gap: needed("last_days_between_orders"),
+                churn_factor: needed("churn_factor"),
+                spend: position("spend"),
+            },
+            eligible: eligible.collect::<Result<_, _>>()?,
+            readers: parameters.occurrences.iter().map(|model| model.subject.reader(&timelines.vocabularies)).collect(),
+            order_model,
+        })
+    }
+
+    /// Scores of the customers of a partition.
+    pub(super) fn partition(&self, partition: usize) -> Result<PartitionScores, Error> {
+        let request = RowRequest { as_of: self.as_of, share: 1.0 };
+        let table = FeatureTable::build_partition(self.timelines, self.sweep, partition, &[request]);
+        let rows = table.view();
+        let customers: Vec<u32> = table.keys.iter().map(|key| key.customer).collect();
+        let histories = |model: usize| -> Vec<Option<History>> {
+            let events = |&customer: &u32| self.timelines.partitions[partition].events(customer as usize);
+            customers.iter().map(|customer| self.readers[model].history(events(customer), self.as_of)).collect()
+        };
+        let mut predictions = Vec::new();
+        for (fitted, eligible) in self.parameters.targets.iter().zip(&self.eligible) {
+            predictions.extend(self.target(fitted, eligible, rows, &histories)?);
+        }
+        let column = |index: usize| rows.column(index).iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
+        let positions = &self.positions;
+        let (order_days, tenure) = (column(positions.order_days), column(positions.tenure));
+        let (average_gap, last_gap) = (column(positions.average_gap), column(positions.last_gap));
+        let churn_factor = column(positions.churn_factor);
+        let (alive, days_to_next) = match self.order_model {
+            Some(model) => {
+                let expected = self.expect(model, &histories(model), 1)?;
+                let of = |value: fn(&Expectation) -> f64| {
+                    expected.iter().map(|e| e.as_ref().map_or(f64::NAN, value)).collect()
+                };
+                (of(|e| e.alive), of(|e| e.days_to_next.unwrap_or(f64::NAN)))
+            }
+            None => (vec![f64::NAN; customers.len()], vec![f64::NAN; customers.len()]),
+        };
+        let row_is_about = |row: usize| predictions.iter().any(|column: &Vec<f64>| !column[row].is_nan());
+        let status = |row: usize| match () {
+            () if !row_is_about(row) => "not_applicable",
+            // Nothing was ever ordered, or the customer was first seen in the last day: a prior speaks.
+            () if order_days[row] < 1.0 || tenure[row] < 1.0 => "prior_only",
+            () => "scored",
+        };
+        let stage = |row: usize| {
+            let rhythm = Rhythm {
+                order_days: order_days[row],
+                churn_factor: churn_factor[row],
+                average_gap: average_gap[row],
+                last_gap: last_gap[row],
+                base_gap: self.parameters.plan.base_gap_days,
+            };
+            rhythm.stage()
+        };
+        Ok(PartitionScores {
+            partition: partition as u32,
+            stages: (0..customers.len()).map(stage).collect(),
+            statuses: (0..customers.len()).map(status).collect(),
+            spend: positions.spend.map_or_else(Vec::new, column),
+            customers,
+            alive,
+            days_to_next,
+            average_gap,
+            churn_factor,
+            predictions,
+        })
+    }
+
+    fn expect(
+        &self,
+        model: usize,
+        histories: &[Option<History>],
+        horizon: i32,
+    ) -> Result<Vec<Option<Expectation>>, Error> {
+        let known: Vec<History> = histories.iter().flatten().copied().collect();
+        let mut expected = self.parameters.occurrences[model].expect(&known, self.as_of, horizon)?.into_iter();
+        Ok(histories.iter().map(|history| history.and_then(|_| expected.next())).collect())
+    }
+
+    fn target(
+        &self,
+        fitted: &FittedTarget,
+        eligible: &EligibleRows,
+        rows: ArrayView2<f32>,
+        histories: &dyn Fn(usize) -> Vec<Option<History>>,
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        let target = &fitted.target;
+        let is_eligible: Vec<bool> =
+            rows.axis_iter(Axis(0)).map(|row| eligible.holds(row.as_slice().expect("rows are contiguous"))).collect();
+        let prepared = fitted.preparation.as_ref().map(|preparation| preparation.apply(rows)).transpose()?;
+        let tenure = |row: usize| rows[[row, self.positions.tenure]];
+        let by_occurrence = |model: usize, prior: &TenurePrior, value: &dyn Fn(&Expectation) -> f64| {
+            let expected = self.expect(model, &histories(model), target.horizon.days())?;
+            let one = |(row, expected): (usize, &Option<Expectation>)| {
+                expected.as_ref().map_or_else(|| prior.mean(tenure(row)), value)
+            };
+            Ok::<Vec<f64>, Error>(expected.iter().enumerate().map(one).collect())
+        };
+        let mut columns = Vec::with_capacity(fitted.columns.len());
+        for column in &fitted.columns {
+            let mut values: Vec<f64> = match column {
+                FittedColumn::Expected { occurrence, prior } => {
+                    by_occurrence(*occurrence, prior, &quantity(target.kind))?
+                }
+                FittedColumn::Probability { model, calibration } => {
+                    let scores = match model {
+                        ProbabilityModel::Logistic(model) => {
+                            let prepared = prepared.as_ref().expect("a logistic model comes with its preparation");
+                            model.probabilities(prepared.view())?.to_vec()
+                        }
+                        ProbabilityModel::Tree(model) => model.probabilities(rows)?.to_vec(),
+                        ProbabilityModel::Occurrence { occurrence, prior } => {
+                            let probability = |e: &Expectation| from_expectation(target.kind, e);
+                            let scores = by_occurrence(*occurrence, prior, &probability)?;
+                            scores.into_iter().map(|score| score.clamp(0.0, 1.0)).collect()
+                        }
+                        ProbabilityModel::Rate(rate) => vec![*rate; rows.nrows()],
+                    };
+                    scores.into_iter().map(|score| calibration.probability(score)).collect()
+                }
+            };
+            for (value, &is_eligible) in values.iter_mut().zip(&is_eligible) {
+                if !is_eligible {
+                    *value = f64::NAN;
+                }
+            }
+            columns.push(values);
+        }
+        Ok(columns)
+    }
+}

@@ -1,0 +1,351 @@
+//! The score table: ranks over all customers, rows in order of the id, written batch by batch.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, StringArray,
+    StructArray, UInt8Array, UInt16Array,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use rayon::prelude::*;
+
+use super::predict::PartitionScores;
+use super::schema::{Extras, SCHEMA_VERSION, category_fields, category_target, extras, schema};
+use crate::bundle::Bundle;
+use crate::error::FileError;
+use crate::features::Sweep;
+use crate::metrics::ranking::{percentiles, permilles};
+use crate::storage::PartitionWriter;
+use crate::time::Day;
+use crate::timeline::{Timelines, sample_fraction};
+
+/// Rows of a batch: bounds the memory of feature columns.
+const BATCH_ROWS: usize = 16_384;
+
+/// Entries of `top_categories`.
+const TOP_CATEGORIES: usize = 5;
+
+/// Where a row's figures are.
+#[derive(Clone, Copy)]
+struct Place {
+    partition: u32,
+    row: u32,
+}
+
+/// Ranks of one single-column target, in the order of the file.
+struct Ranks {
+    percentile: Vec<u8>,
+    permille: Vec<u16>,
+    in_stage: Vec<u8>,
+}
+
+/// All scores, in the order of the file.
+pub(super) struct Table<'a> {
+    bundle: &'a Bundle,
+    timelines: &'a Timelines,
+    partitions: Vec<PartitionScores>,
+    order: Vec<Place>,
+    /// Name of each prediction column.
+    columns: Vec<String>,
+    with_features: bool,
+}
+
+/// The salt of the hold-out as a number.
+fn salt(text: &str) -> u64 {
+    crate::timeline::customer_hash(text)
+}
+
+fn missing<T>(rank: T) -> Option<T>
+where
+    T: PartialEq + Default,
+{
+    (rank != T::default()).then_some(rank) // 0 = not ranked
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(
+        bundle: &'a Bundle,
+        timelines: &'a Timelines,
+        partitions: Vec<PartitionScores>,
+        with_features: bool,
+    ) -> Self {
+        let mut order: Vec<Place> = partitions
+            .iter()
+            .flat_map(|scores| {
+                (0..scores.customers.len()).map(|row| Place { partition: scores.partition, row: row as u32 })
+            })
+            .collect();
+        let columns = bundle.parameters.targets.iter().flat_map(|fitted| fitted.target.columns()).collect();
+        let id = |place: &Place| {
+            let customer = partitions[place.partition as usize].customers[place.row as usize];
+            timelines.partitions[place.partition as usize].id(customer as usize)
+        };
+        order.par_sort_unstable_by(|a, b| id(a).cmp(id(b)));
+        Self { bundle, timelines, partitions, order, columns, with_features }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.order.len()
+    }
+
+    fn scores(&self, place: Place) -> (&PartitionScores, usize) {
+        (&self.partitions[place.partition as usize], place.row as usize)
+    }
+
+    fn gather<T: Copy + Send + Sync>(&self, column: impl Fn(&PartitionScores) -> &[T] + Sync) -> Vec<T> {
+        self.order
+            .par_iter()
+            .map(|&place| {
+                let (scores, row) = self.scores(place);
+                column(scores)[row]
+            })
+            .collect()
+    }
+
+    pub(super) fn count_by(&self, column: impl Fn(&PartitionScores) -> &Vec<&'static str>) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for name in self.partitions.iter().flat_map(|scores| column(scores)) {
+            *counts.entry((*name).to_string()).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// Count and sum of each prediction over the rows that have it; sums run by partition, in order.
+    fn sums(&self) -> Vec<(u64, f64)> {
+        let add = |column: usize| {
+            let known =
+                self.partitions.iter().flat_map(|scores| &scores.predictions[column]).filter(|value| !value.is_nan());
+            known.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value))
+        };
+        (0..self.columns.len()).into_par_iter().map(add).collect()
+    }
+
+    pub(super) fn totals(&self) -> BTreeMap<String, f64> {
+        self.columns.iter().cloned().zip(self.sums().into_iter().map(|(_, sum)| sum)).collect()
+    }
+
+    pub(super) fn means(&self) -> BTreeMap<String, Option<f64>> {
+        let mean = |(count, sum): (u64, f64)| (count > 0).then(|| sum / count as f64);
+        self.columns.iter().cloned().zip(self.sums().into_iter().map(mean)).collect()
+    }
+
+    fn ranks(&self, column: usize) -> Ranks {
+        let values = self.gather(|scores| &scores.predictions[column]);
+        let stages = self.gather(|scores| &scores.stages);
+        let mut in_stage = vec![0u8; values.len()];
+        let mut names = stages.clone();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let rows: Vec<usize> = (0..values.len()).filter(|&row| stages[row] == name).collect();
+            let of_stage: Vec<f64> = rows.iter().map(|&row| values[row]).collect();
+            for (row, rank) in rows.into_iter().zip(percentiles(&of_stage)) {
+                in_stage[row] = rank;
+            }
+        }
+        Ranks { percentile: percentiles(&values), permille: permilles(&values), in_stage }
+    }
+
+    /// Writes all rows; memory beyond the table: one batch with its features.
+    pub(super) fn write(&self, path: &Path, sweep: &Sweep, as_of: Day) -> Result<(), FileError> {
+        let parameters = &self.bundle.parameters;
+        let features = if self.with_features { parameters.plan.features() } else { Vec::new() };
+        let config = &self.bundle.manifest.config;
+        let schema = schema(parameters, &config.currency, &features);
+        let metadata = [
+            ("bellwether.as_of", as_of.to_string()),
+            ("bellwether.bundle_id", self.bundle.manifest.bundle_id.clone()),
+            ("bellwether.schema_version", SCHEMA_VERSION.to_string()),
+            ("bellwether.currency", config.currency.clone()),
+            ("bellwether.timezone", config.timezone.clone()),
+        ];
+        let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let mut writer = PartitionWriter::create(path, schema.clone(), &metadata)?;
+        let mut first = 0;
+        let ranks: Vec<Option<Ranks>> = parameters
+            .targets
+            .iter()
+            .map(|fitted| {
+                let column = first;
+                first += fitted.columns.len();
+                (extras(&fitted.target) != Extras::None).then(|| self.ranks(column))
+            })
+            .collect();
+        let spend_percentile = if features.iter().any(|feature| feature.name == "spend") {
+            // Customers who never ordered have spent nothing; they are not the lowest spenders but none.
+            let spend = self.gather(|scores| &scores.spend);
+            let ordered = self.gather(|scores| &scores.churn_factor);
+            let ranked: Vec<f64> = spend
+                .iter()
+                .zip(&ordered)
+                .map(|(&spend, factor)| if factor.is_nan() { f64::NAN } else { spend })
+                .collect();
+            percentiles(&ranked)
+        } else {
+            Vec::new()
+        };
+        let starts: Vec<usize> = (0..self.rows()).step_by(BATCH_ROWS).collect();
+        // A few batches are built in parallel and written in order.
+        for starts in starts.chunks(rayon::current_num_threads().max(1)) {
+            let batches: Vec<RecordBatch> = starts
+                .par_iter()
+                .map(|&start| {
+                    let rows = start..(start + BATCH_ROWS).min(self.rows());
+                    self.batch(rows, &schema, &ranks, &spend_percentile, sweep, as_of, features.len())
+                })
+                .collect();
+            for batch in &batches {
+                writer.write(batch)?;
+            }
+        }
+        writer.finish()?;
+        Ok(())
+    }
+
+    fn batch(
+        &self,
+        rows: std::ops::Range<usize>,
+        schema: &SchemaRef,
+        ranks: &[Option<Ranks>],
+        spend_percentile: &[u8],
+        sweep: &Sweep,
+        as_of: Day,
+        n_features: usize,
+    ) -> RecordBatch {
+        let n = rows.len();
+        let places = &self.order[rows.clone()];
+        let known = |value: f64| (!value.is_nan()).then_some(value);
+        let numbers = |column: &dyn Fn(&PartitionScores) -> &[f64]| -> ArrayRef {
+            let value = |&place: &Place| {
+                let (scores, row) = self.scores(place);
+                known(column(scores)[row])
+            };
+            Arc::new(places.iter().map(value).collect::<Float64Array>())
+        };
+        let words = |column: &dyn Fn(&PartitionScores) -> &[&'static str]| -> ArrayRef {
+            let value = |&place: &Place| {
+                let (scores, row) = self.scores(place);
+                Some(column(scores)[row])
+            };
+            Arc::new(places.iter().map(value).collect::<StringArray>())
+        };
+        let customer = |place: &Place| {
+            let (scores, row) = self.scores(*place);
+            (&self.timelines.partitions[place.partition as usize], scores.customers[row] as usize)
+        };
+        let ids = places.iter().map(|place| {
+            let (partition, customer) = customer(place);
+            Some(partition.id(customer))
+        });
+        let mut arrays: Vec<ArrayRef> = vec![
+            Arc::new(ids.collect::<StringArray>()),
+            Arc::new(Date32Array::from(vec![as_of.0; n])),
+            words(&|scores| &scores.statuses),
+            words(&|scores| &scores.stages),
+        ];
+        let targets = &self.bundle.parameters.targets;
+        let mut first = 0;
+        let mut by_group: Vec<ArrayRef> = Vec::new();
+        for (fitted, ranks) in targets.iter().zip(ranks) {
+            let columns = first..first + fitted.columns.len();
+            first = columns.end;
+            for column in columns.clone() {
+                let array = numbers(&|scores| &scores.predictions[column]);
+                if fitted.target.per_group { by_group.push(array) } else { arrays.push(array) }
+            }
+            let Some(ranks) = ranks else { continue };
+            let kind = extras(&fitted.target);
+            arrays.push(Arc::new(
+                ranks.percentile[rows.clone()].iter().map(|&rank| missing(rank)).collect::<UInt8Array>(),
+            ));
+            arrays.push(Arc::new(
+                ranks.permille[rows.clone()].iter().map(|&rank| missing(rank)).collect::<UInt16Array>(),
+            ));
+            if kind == Extras::Churn {
+                arrays.push(Arc::new(
+                    ranks.in_stage[rows.clone()].iter().map(|&rank| missing(rank)).collect::<UInt8Array>(),
+                ));
+            }
+            if kind == Extras::Churn || kind == Extras::Value {
+                let name = |&place: &Place| {
+                    let (scores, row) = self.scores(place);
+                    let value = scores.predictions[columns.start][row];
+                    if kind == Extras::Churn { fitted.cuts.band(value) } else { fitted.cuts.tier(value) }
+                };
+                arrays.push(Arc::new(places.iter().map(name).collect::<StringArray>()));
+            }
+        }
+        arrays.push(numbers(&|scores| &scores.alive));
+        let next = |&place: &Place| {
+            let (scores, row) = self.scores(place);
+            known(scores.days_to_next[row]).map(|days| as_of.plus(days.floor() as i32).0)
+        };
+        arrays.push(Arc::new(places.iter().map(next).collect::<Date32Array>()));
+        arrays.push(numbers(&|scores| &scores.average_gap));
+        arrays.push(numbers(&|scores| &scores.churn_factor));
+        arrays.append(&mut by_group);
+        if let Some(target) = category_target(&self.bundle.parameters) {
+            arrays.push(self.top_categories(target, places));
+        }
+        let config = &self.bundle.manifest.config.scores;
+        let salt = salt(&config.holdout_salt);
+        let held_out = |place: &Place| {
+            let (partition, customer) = customer(place);
+            Some(sample_fraction(partition.hash(customer), salt) < config.holdout_share)
+        };
+        arrays.push(Arc::new(places.iter().map(held_out).collect::<BooleanArray>()));
+        arrays.push(Arc::new(StringArray::from(vec![self.bundle.manifest.bundle_id.as_str(); n])));
+        arrays.push(Arc::new(Int32Array::from(vec![SCHEMA_VERSION; n])));
+        if n_features > 0 {
+            let mut columns: Vec<Vec<f32>> = vec![Vec::with_capacity(n); n_features];
+            let mut walker = sweep.walker();
+            for place in places {
+                let (partition, customer) = customer(place);
+                walker.walk(partition.events(customer), &[as_of], |_, row| {
+                    columns.iter_mut().zip(row).for_each(|(column, &value)| column.push(value));
+                });
+            }
+            arrays.extend(columns.into_iter().map(|column| {
+                let array: Float32Array = column.into_iter().map(|value| (!value.is_nan()).then_some(value)).collect();
+                Arc::new(array) as ArrayRef
+            }));
+            if !spend_percentile.is_empty() {
+                arrays.push(Arc::new(spend_percentile[rows].iter().map(|&rank| missing(rank)).collect::<UInt8Array>()));
+            }
+        }
+        RecordBatch::try_new(schema.clone(), arrays).expect("one array for each field")
+    }
+
+    /// The most probable categories of each row; null where the customer is not eligible.
+    fn top_categories(&self, target: usize, places: &[Place]) -> ArrayRef {
+        let targets = &self.bundle.parameters.targets;
+        let first: usize = targets[..target].iter().map(|fitted| fitted.columns.len()).sum();
+        let groups = &targets[target].target.groups;
+        let (mut names, mut probabilities) = (Vec::new(), Vec::new());
+        let (mut lengths, mut valid) = (Vec::new(), Vec::new());
+        for &place in places {
+            let (scores, row) = self.scores(place);
+            let mut ranked: Vec<(usize, f64)> =
+                (0..groups.len()).map(|group| (group, scores.predictions[first + group][row])).collect();
+            ranked.retain(|(_, probability)| !probability.is_nan());
+            valid.push(!ranked.is_empty());
+            ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            ranked.truncate(TOP_CATEGORIES);
+            lengths.push(ranked.len());
+            for (group, probability) in ranked {
+                names.push(groups[group].name.as_str());
+                probabilities.push(probability);
+            }
+        }
+        let entries = StructArray::new(
+            category_fields(),
+            vec![Arc::new(StringArray::from(names)), Arc::new(Float64Array::from(probabilities))],
+            None,
+        );
+        let item = Arc::new(Field::new("item", DataType::Struct(category_fields()), false));
+        Arc::new(ListArray::new(item, OffsetBuffer::from_lengths(lengths), Arc::new(entries), Some(valid.into())))
+    }
+}

@@ -1,0 +1,228 @@
+//! The rows that all targets share: features of sampled customers at every cut-off, and who uses which.
+
+use ndarray::{Array2, Axis};
+
+use crate::config::Config;
+use crate::features::{FeatureTable, Plan, RowKey, RowRequest, Sweep};
+use crate::labels::{EligibleRows, Labeller, Target};
+use crate::metrics::BootstrapOptions;
+use crate::models::btyd::BtydError;
+use crate::models::occurrence::{OccurrenceModel, Subject};
+use crate::report::Evaluation;
+use crate::split::{Role, Scheme, Split};
+use crate::time::Day;
+use crate::timeline::{History, Timelines};
+
+/// What a set of rows is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A role in the judged fit.
+    Judged(Role),
+    /// The fit that ships.
+    Shipped,
+}
+
+pub(super) struct Material<'a> {
+    pub(super) config: &'a Config,
+    pub(super) timelines: &'a Timelines,
+    pub(super) as_of: Day,
+    plan: &'a Plan,
+    requests: Vec<RowRequest>,
+    table: FeatureTable,
+    tenure: usize,
+}
+
+/// Share of customers whose rows at `cut_offs` cut-offs stay within `most` rows.
+fn share(most: usize, customers: usize, cut_offs: usize) -> f64 {
+    (most as f64 / (customers.max(1) * cut_offs.max(1)) as f64).min(1.0)
+}
+
+fn most_rows(config: &Config, target: &Target) -> usize {
+    if target.per_group { config.training.max_rows_per_category } else { config.training.max_rows }
+}
+
+/// Share of customers that a target uses for a purpose.
+fn share_of(config: &Config, customers: usize, target: &Target, split: &Split, purpose: Purpose) -> f64 {
+    let cut_offs = match purpose {
+        Purpose::Judged(Role::Train) => split.train.len(),
+        Purpose::Judged(_) => 1,
+        Purpose::Shipped => split.ship.len(),
+    };
+    share(most_rows(config, target), customers, cut_offs)
+}
+
+impl<'a> Material<'a> {
+    pub(super) fn build(
+        config: &'a Config,
+        timelines: &'a Timelines,
+        plan: &'a Plan,
+        targets: &[Target],
+        splits: &[Split],
+        as_of: Day,
+    ) -> Self {
+        let customers = timelines.customers();
+        let mut shares: std::collections::BTreeMap<Day, f64> = std::collections::BTreeMap::new();
+        for (target, split) in targets.iter().zip(splits) {
+            let mut want = |day: Day, purpose| {
+                let share = share_of(config, customers, target, split, purpose);
+                let wanted = shares.entry(day).or_insert(0.0);
+                *wanted = wanted.max(share);
+            };
+            split.train.iter().for_each(|&day| want(day, Purpose::Judged(Role::Train)));
+            split.ship.iter().for_each(|&day| want(day, Purpose::Shipped));
+            want(split.validate, Purpose::Judged(Role::Validate));
+            want(split.test, Purpose::Judged(Role::Test));
+        }
+        let requests: Vec<RowRequest> = shares.into_iter().map(|(as_of, share)| RowRequest { as_of, share }).collect();
+        let sweep = Sweep::new(plan, &timelines.vocabularies);
+        let table = FeatureTable::build(timelines, &sweep, &requests);
+        let tenure =
+            plan.features().iter().position(|feature| feature.name == "tenure_days").expect("in every catalogue");
+        Self { config, timelines, as_of, plan, requests, table, tenure }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.table.keys.len()
+    }
+
+    pub(super) fn cut_offs(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        self.plan
+    }
+
+    /// Eligible rows of a target for a purpose, in the order of the table.
+    pub(super) fn select(&self, target: &Target, split: &Split, purpose: Purpose) -> Rows {
+        let share = share_of(self.config, self.timelines.customers(), target, split, purpose);
+        let features = self.plan.features();
+        let eligible =
+            EligibleRows::new(target.eligible.as_ref(), &features).expect("checked when the target was resolved");
+        let wanted = |(index, key): (usize, &RowKey)| {
+            let day = self.requests[key.request as usize].as_of;
+            let fits = match purpose {
+                Purpose::Judged(role) => split.role(day, key.hash) == Some(role),
+                Purpose::Shipped => split.ships(day),
+            };
+            let row = self.table.values.row(index);
+            let row = row.as_slice().expect("rows are contiguous");
+            (fits && RowRequest { as_of: day, share }.wants(key.hash) && eligible.holds(row)).then_some(index)
+        };
+        let indices: Vec<usize> = self.table.keys.iter().enumerate().filter_map(wanted).collect();
+        let keys: Vec<RowKey> = indices.iter().map(|&index| self.table.keys[index]).collect();
+        let labeller = Labeller::new(target, &self.timelines.vocabularies);
+        let width = labeller.width();
+        let labels = labeller.label_rows(self.timelines, &self.requests, &keys);
+        Rows { indices, keys, labels, width }
+    }
+
+    /// Rows × features of a selection.
+    pub(super) fn features(&self, rows: &Rows) -> Array2<f32> {
+        self.table.values.select(Axis(0), &rows.indices)
+    }
+
+    /// One feature of a selection.
+    pub(super) fn column(&self, rows: &Rows, feature: usize) -> Vec<f32> {
+        rows.indices.iter().map(|&index| self.table.values[[index, feature]]).collect()
+    }
+
+    /// Days since each row's customer was first seen.
+    pub(super) fn tenure(&self, rows: &Rows) -> Vec<f32> {
+        self.column(rows, self.tenure)
+    }
+
+    pub(super) fn as_of(&self, key: &RowKey) -> Day {
+        self.requests[key.request as usize].as_of
+    }
+
+    /// What each row's customer had done of a subject.
+    pub(super) fn histories(&self, rows: &Rows, subject: &Subject) -> Vec<Option<History>> {
+        use rayon::prelude::*;
+        let reader = subject.reader(&self.timelines.vocabularies);
+        rows.keys
+            .par_iter()
+            .map(|key| {
+                let events = self.timelines.partitions[key.partition as usize].events(key.customer as usize);
+                reader.history(events, self.as_of(key))
+            })
+            .collect()
+    }
+
+    /// What a subject's model expects of each row; `otherwise` (by row) of customers without a history.
+    pub(super) fn expect(
+        &self,
+        model: &OccurrenceModel,
+        rows: &Rows,
+        horizon_days: i32,
+        value: impl Fn(&crate::models::occurrence::Expectation) -> f64,
+        otherwise: impl Fn(usize) -> f64,
+    ) -> Result<Vec<f64>, BtydError> {
+        let histories = self.histories(rows, &model.subject);
+        let mut result: Vec<f64> = (0..rows.len()).map(otherwise).collect();
+        let mut cut_offs: Vec<u32> = rows.keys.iter().map(|key| key.request).collect();
+        cut_offs.sort_unstable();
+        cut_offs.dedup();
+        for request in cut_offs {
+            let of_request = |&(index, history): &(usize, &Option<History>)| {
+                (rows.keys[index].request == request).then_some(())?;
+                history.map(|history| (index, history))
+            };
+            let (indices, known): (Vec<usize>, Vec<History>) =
+                histories.iter().enumerate().filter_map(|pair| of_request(&pair)).unzip();
+            let as_of = self.requests[request as usize].as_of;
+            let expectations = model.expect(&known, as_of, horizon_days)?;
+            for (index, expectation) in indices.into_iter().zip(&expectations) {
+                result[index] = value(expectation);
+            }
+        }
+        Ok(result)
+    }
+
+    pub(super) fn bootstrap(&self, target: &Target) -> BootstrapOptions {
+        let resamples = self.config.training.bootstrap_resamples;
+        // Dozens of category columns share one table of the report: fewer resamples each.
+        let resamples = if target.per_group { resamples.min(50) } else { resamples };
+        BootstrapOptions { resamples, seed: self.config.training.seed, ..BootstrapOptions::default() }
+    }
+}
+
+pub(super) fn evaluation(split: &Split) -> Evaluation {
+    match split.scheme {
+        Scheme::ThreeWindows | Scheme::TwoWindows => Evaluation::LaterCutOff,
+        Scheme::OneWindow => Evaluation::HeldOutCustomers,
+    }
+}
+
+/// A selection of rows with its labels.
+pub(super) struct Rows {
+    indices: Vec<usize>,
+    pub(super) keys: Vec<RowKey>,
+    labels: Vec<f32>,
+    width: usize,
+}
+
+impl Rows {
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Customers, as keys of folds and resamples.
+    pub(super) fn hashes(&self) -> Vec<u64> {
+        self.keys.iter().map(|key| key.hash).collect()
+    }
+
+    /// Labels of one column that are 0 or 1.
+    pub(super) fn flags(&self, column: usize) -> Vec<bool> {
+        self.labels.iter().skip(column).step_by(self.width).map(|&label| label > 0.5).collect()
+    }
+
+    /// Labels of one column.
+    pub(super) fn amounts(&self, column: usize) -> Vec<f64> {
+        self.labels.iter().skip(column).step_by(self.width).map(|&label| f64::from(label)).collect()
+    }
+}

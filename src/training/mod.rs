@@ -1,0 +1,246 @@
+//! Training: feature rows and labels become fitted targets, judged on a window that nothing else touched.
+
+mod expected;
+mod material;
+mod probability;
+
+pub(crate) use expected::quantity;
+pub(crate) use probability::from_expectation;
+
+use crate::bundle::Parameters;
+use crate::config::Config;
+use crate::error::{ExitCode, Explain, Reason};
+use crate::features::Plan;
+use crate::labels::Target;
+use crate::models::FitError;
+use crate::models::btyd::BtydError;
+use crate::models::occurrence::{OccurrenceModel, Subject};
+use crate::progress::Observer;
+use crate::report::{FeatureNote, TargetReport, TargetRules};
+use crate::split::{self, Split};
+use crate::time::{Day, Horizon};
+use crate::timeline::Timelines;
+use crate::{error::Error, split::SplitError};
+
+use material::Material;
+
+/// Horizons that the default targets fall back to when the history is short, longest first.
+const DEFAULT_HORIZONS: [i64; 6] = [90, 60, 30, 14, 7, 1];
+
+/// A target that cannot be fitted.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    /// Nobody is eligible at any training cut-off.
+    #[error("target `{target}`: no customer is eligible at any training cut-off")]
+    NoEligibleRows {
+        /// Which target.
+        target: String,
+    },
+    /// Every label is the same.
+    #[error("target `{target}`: all {rows} training labels are {label}")]
+    SingleClass {
+        /// Which target.
+        target: String,
+        /// Number of labels.
+        rows: u64,
+        /// What they are.
+        label: &'static str,
+    },
+    /// An amount of an event without money.
+    #[error("target `{target}` is an amount, and `{event}` carries no money")]
+    NoMoney {
+        /// Which target.
+        target: String,
+        /// Its event.
+        event: String,
+    },
+    /// A model refused the rows.
+    #[error("target `{target}` cannot be fitted")]
+    Fit {
+        /// Which target.
+        target: String,
+        /// Why.
+        #[source]
+        source: FitError,
+    },
+    /// An occurrence model refused the histories.
+    #[error("the occurrences of `{event}` cannot be modelled")]
+    Occurrences {
+        /// Of which event.
+        event: String,
+        /// Why.
+        #[source]
+        source: BtydError,
+    },
+    /// Figures of the report cannot be computed.
+    #[error("target `{target}` cannot be judged")]
+    Judge {
+        /// Which target.
+        target: String,
+        /// Why.
+        #[source]
+        source: crate::metrics::MetricError,
+    },
+}
+
+impl Explain for TrainingError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Fit { source, .. } => source.exit_code(),
+            Self::Occurrences { source, .. } => source.exit_code(),
+            Self::Judge { .. } => ExitCode::Bug,
+            _ => ExitCode::DataRejected,
+        }
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::NoEligibleRows { .. } => Some(Reason::NoEligibleRows),
+            Self::SingleClass { .. } => Some(Reason::SingleClass),
+            Self::NoMoney { .. } => Some(Reason::NoTargetEvent),
+            Self::Fit { source, .. } => source.reason(),
+            Self::Occurrences { source, .. } => source.reason(),
+            Self::Judge { .. } => None,
+        }
+    }
+
+    fn details(&self) -> Vec<String> {
+        vec!["No bundle was written; a former one is untouched.".into()]
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoEligibleRows { target } => {
+                vec![format!("loosen `[target.{target}] eligible`, or take a shorter horizon")]
+            }
+            Self::SingleClass { target, .. } => {
+                vec![format!("another `horizon_days` of `[target.{target}]` may tell customers apart")]
+            }
+            Self::NoMoney { .. } => vec!["map the column that holds money: `[events.columns] value = \"…\"`".into()],
+            Self::Fit { source, .. } => source.hints(),
+            Self::Occurrences { source, .. } => source.hints(),
+            Self::Judge { .. } => Vec::new(),
+        }
+    }
+
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            Self::SingleClass { rows, .. } => vec![("rows", *rows)],
+            Self::Fit { source, .. } => source.counts(),
+            Self::Occurrences { source, .. } => source.counts(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What training found.
+pub struct Trained {
+    /// What scoring needs.
+    pub parameters: Parameters,
+    /// How each score column was judged.
+    pub targets: Vec<TargetReport>,
+    /// The readable tree of each probability that has one.
+    pub rules: Vec<TargetRules>,
+    /// The catalogue, with the weight of each feature in the first probability model.
+    pub features: Vec<FeatureNote>,
+    /// What a reader of the report should know.
+    pub warnings: Vec<String>,
+}
+
+/// The longest default horizon that the history allows.
+fn default_horizon(config: &Config, first_day: Day, as_of: Day) -> Horizon {
+    let horizons = DEFAULT_HORIZONS.map(|days| Horizon::new(days).expect("1 to 90"));
+    let possible = horizons.into_iter().find(|&h| split::is_possible(first_day, as_of, h, &config.training));
+    possible.unwrap_or(horizons[0]) // refused later, with the days that are missing
+}
+
+/// Fits every target to the events before `as_of`.
+///
+/// # Errors
+/// Targets that the data cannot answer, a history that is too short, fits that are refused.
+pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn Observer) -> Result<Trained, Error> {
+    let default_horizon = default_horizon(config, timelines.first_day, as_of);
+    let mut warnings = Vec::new();
+    if config.target.is_empty() && default_horizon.days() != DEFAULT_HORIZONS[0] as i32 {
+        warnings.push(format!(
+            "The history is too short for the default horizon of {} days: {default_horizon} days are used.",
+            DEFAULT_HORIZONS[0]
+        ));
+    }
+    let declared = config.target.values().map(|target| target.horizon_days);
+    let longest = declared.max().unwrap_or(default_horizon);
+    // Fails here, before any work, when the longest horizon does not fit.
+    Split::new(timelines.first_day, as_of, longest, &config.training)?;
+    // The catalogue and the groups are frozen where the earliest test window begins: the judged fit must not know
+    // what will be frequent in it.
+    let frozen_at = as_of.plus(-longest.days());
+    let plan = Plan::new(timelines, config, frozen_at);
+    let features = plan.features();
+    let targets = Target::resolve(config, timelines, &features, frozen_at, default_horizon)?;
+    if let Some(target) = targets.iter().find(|target| {
+        target.kind == crate::config::TargetKind::Amount
+            && !plan.kinds.iter().any(|kind| kind.event == target.event && kind.has_money)
+    }) {
+        return Err(TrainingError::NoMoney { target: target.name.clone(), event: target.event.clone() }.into());
+    }
+    let splits: Vec<Split> = targets
+        .iter()
+        .map(|target| Split::new(timelines.first_day, as_of, target.horizon, &config.training))
+        .collect::<Result<_, SplitError>>()?;
+
+    observer.stage(&format!("building {} features", features.len()));
+    let material = Material::build(config, timelines, &plan, &targets, &splits, as_of);
+    observer.note(&format!("{} feature rows at {} cut-offs", material.rows(), material.cut_offs()));
+
+    let mut trained = Trained {
+        parameters: Parameters { plan: plan.clone(), targets: Vec::new(), occurrences: Vec::new() },
+        targets: Vec::new(),
+        rules: Vec::new(),
+        features: features
+            .iter()
+            .map(|feature| FeatureNote {
+                name: feature.name.clone(),
+                unit: feature.unit.name().to_string(),
+                note: feature.note.clone(),
+                importance: None,
+            })
+            .collect(),
+        warnings,
+    };
+    let order = Subject { event: config.events.order_event.clone(), is_order: true, category: None };
+    match OccurrenceModel::fit(&order, timelines, as_of) {
+        Ok(model) => trained.parameters.occurrences.push(model),
+        Err(source) => trained.warnings.push(format!("No alive probability: {source}.")),
+    }
+    for (target, split) in targets.iter().zip(&splits) {
+        observer.stage(&format!("fitting {}", target.name));
+        let fitted = if target.is_probability() {
+            probability::fit(&material, target, split, &mut trained)?
+        } else {
+            expected::fit(&material, target, split, &mut trained)?
+        };
+        trained.parameters.targets.push(fitted);
+    }
+    Ok(trained)
+}
+
+/// Index of a subject's shipped model, fitted now if it is the first to need it.
+fn occurrence_index(material: &Material, subject: &Subject, trained: &mut Trained) -> Result<usize, TrainingError> {
+    let models = &mut trained.parameters.occurrences;
+    if let Some(index) = models.iter().position(|model| model.subject == *subject) {
+        return Ok(index);
+    }
+    let model = OccurrenceModel::fit(subject, material.timelines, material.as_of)
+        .map_err(|source| TrainingError::Occurrences { event: subject.event.clone(), source })?;
+    models.push(model);
+    Ok(models.len() - 1)
+}
+
+/// The subject of one column of a target.
+fn subject_of(target: &Target, group: Option<usize>) -> Subject {
+    Subject {
+        event: target.event.clone(),
+        is_order: target.is_order,
+        category: group.map(|group| target.groups[group].name.clone()),
+    }
+}
