@@ -257,10 +257,12 @@ impl Explain for EventsError {
             Self::MissingColumns { missing, looks_like, .. } => {
                 let mut hints: Vec<String> =
                     missing.iter().map(|role| format!("write `{} = \"the file's name for it\"` under `[events.columns]` in the configuration", role.name())).collect();
-                match looks_like {
-                    Some("data") => hints.push("if the first line is data, set `header = false` and `names = [...]` under `[events]`".into()),
-                    Some("blanks") => hints.push("if blanks set the columns apart, set `delimiter = \"whitespace\"` under `[events]`".into()),
-                    _ => {}
+                let looks = looks_like.unwrap_or_default();
+                if looks.contains("blanks") {
+                    hints.push("if blanks set the columns apart, set `delimiter = \"whitespace\"` under `[events]`".into());
+                }
+                if looks.contains("data") {
+                    hints.push("if the first line is data, set `header = false` and `names = [...]` under `[events]`".into());
                 }
                 hints
             }

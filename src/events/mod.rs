@@ -9,9 +9,9 @@
 
 pub mod batch;
 pub mod check;
-mod check_text;
 mod columns;
 mod decode;
+mod detect;
 pub mod error;
 pub mod formats;
 pub mod mapping;
@@ -19,6 +19,7 @@ mod numbers;
 mod open;
 pub mod reader;
 pub mod rejects;
+mod rows;
 pub mod schema;
 pub mod source;
 pub mod times;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::columns;
 use super::decode::{FileLayout, LABEL_ROLES, Plan, Source, TimeStyles};
+use super::detect;
 use super::error::EventsError;
 use super::formats::delimited::{self, Delimiter, Lines, Row, Stretch};
 use super::formats::parquet::{ParquetFile, cell_type};
 use super::formats::{self, Format, ndjson};
-use super::mapping::{self, Mapping};
+use super::mapping::Mapping;
 use super::numbers;
 use super::reader::ReadLimit;
 use super::schema::{CellType, Column, N_ROLES, Role};
@@ -83,7 +84,7 @@ impl Events {
                 });
             }
         }
-        let mut mapping = mapping::detect(&columns, &config.events, &config.timezone, &files[first].path)?;
+        let mut mapping = detect::detect(&columns, &config.events, &config.timezone, &files[first].path)?;
         if !resolved.skipped.is_empty() {
             mapping.warnings.push(format!("files of other kinds are left out: {}", resolved.skipped.join(", ")));
         }
@@ -155,7 +156,7 @@ impl Events {
         if !self.mapping.has(role) {
             return Ok(styles);
         }
-        if let Some(style) = mapping::configured_style(&self.config.events.time_format) {
+        if let Some(style) = detect::configured_style(&self.config.events.time_format) {
             return Ok(TimeStyles { text: Some(style.clone()), number: Some(style) });
         }
         let order = std::iter::once(first).chain((0..self.files.len()).filter(|&index| index != first));

@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::EventBatch;
 use super::columns;
-use super::decode::{Decoded, Plan, RowDecoder, retain};
+use super::decode::{Decoded, Plan, retain};
 use super::error::EventsError;
 use super::formats::delimited::{self, Delimiter, Lines, Row, Stretch};
 use super::formats::parquet::Piece;
 use super::formats::{self, ndjson};
 use super::open::{Access, Events, damaged, wanted};
 use super::rejects::{Reject, RejectCount, RejectReason, Rejects, shortened};
+use super::rows::RowDecoder;
 use super::schema::Role;
 use super::source::EventFile;
 use crate::error::FileError;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::check::CheckReport;
+use super::CheckReport;
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -109,7 +109,7 @@ impl CheckReport {
             }
             right(&mut top, &[1]);
             let title = format!(
-                "{}: {} different, {} events without; the most frequent",
+                "{}: {} different, {} events without",
                 names.column,
                 count(names.distinct as u64),
                 count(names.missing)

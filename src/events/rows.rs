@@ -1,0 +1,264 @@
+//! Rows of a text format, judged one by one → an [`EventBatch`].
+
+use arrow::array::StringBuilder;
+
+use super::batch::EventBatch;
+use super::decode::{
+    Decoded, FileLayout, LABEL_ROLES, LabelsBuilder, Newness, Plan, Source, customer, id_hash, is_no_text, no_events,
+    number_reason, product, time_reason, units,
+};
+use super::numbers;
+use super::rejects::{Reject, RejectReason, shortened};
+use super::schema::{Kind, N_ROLES, Role};
+use super::times::TimeReader;
+use crate::time::Day;
+
+/// The cells of one row of a text format.
+pub(crate) trait Cells {
+    /// The cell of a column; `None` when it is absent.
+    fn cell(&self, column: usize) -> Option<&[u8]>;
+    /// Whether the cell is no text, number or truth.
+    fn is_unusable(&self, column: usize) -> bool;
+}
+
+impl Cells for csv::ByteRecord {
+    fn cell(&self, column: usize) -> Option<&[u8]> {
+        self.get(column)
+    }
+
+    fn is_unusable(&self, _: usize) -> bool {
+        false
+    }
+}
+
+impl Cells for super::formats::ndjson::Cells {
+    fn cell(&self, column: usize) -> Option<&[u8]> {
+        self.get(column)
+    }
+
+    fn is_unusable(&self, column: usize) -> bool {
+        Self::is_unusable(self, column)
+    }
+}
+
+/// Decodes the rows of a text format one by one.
+pub(crate) struct RowDecoder<'a> {
+    plan: &'a Plan,
+    layout: &'a FileLayout,
+    time: TimeReader,
+    received: TimeReader,
+    customers: StringBuilder,
+    times: Vec<i64>,
+    received_days: Vec<i32>,
+    events: LabelsBuilder,
+    labels: [LabelsBuilder; 4],
+    values: Vec<f64>,
+    quantities: Vec<f32>,
+    products: StringBuilder,
+    orders: StringBuilder,
+    ids: Vec<u128>,
+    id_texts: StringBuilder,
+    out: Decoded,
+}
+
+/// Why a row ends here.
+struct Fault {
+    reason: RejectReason,
+    role: Role,
+}
+
+impl<'a> RowDecoder<'a> {
+    pub fn new(plan: &'a Plan, layout: &'a FileLayout) -> Self {
+        Self {
+            plan,
+            layout,
+            time: plan.reader(Role::Ts, false),
+            received: plan.reader(Role::ReceivedAt, false),
+            customers: StringBuilder::new(),
+            times: Vec::new(),
+            received_days: Vec::new(),
+            events: LabelsBuilder::default(),
+            labels: Default::default(),
+            values: Vec::new(),
+            quantities: Vec::new(),
+            products: StringBuilder::new(),
+            orders: StringBuilder::new(),
+            ids: Vec::new(),
+            id_texts: StringBuilder::new(),
+            out: Decoded {
+                file: layout.index,
+                batch: no_events(),
+                rows: 0,
+                row_numbers: Vec::new(),
+                event_ids: None,
+                anonymous: 0,
+                anonymous_value: 0.0,
+                future: 0,
+                settling: 0,
+                unnamed: 0,
+                rejects: Vec::new(),
+            },
+        }
+    }
+
+    /// A line that is no row.
+    pub fn malformed(&mut self, row: u64, line: &[u8]) {
+        self.out.rows += 1;
+        self.reject(row, RejectReason::MalformedLine, None, line);
+    }
+
+    fn reject(&mut self, row: u64, reason: RejectReason, column: Option<String>, found: &[u8]) {
+        self.out.rejects.push(Reject { file: self.layout.name.clone(), row, reason, column, found: shortened(found) });
+    }
+
+    /// One row.
+    pub fn row(&mut self, row: u64, cells: &impl Cells) {
+        self.out.rows += 1;
+        if let Err(Fault { reason, role }) = self.judge(row, cells) {
+            let found = self.cell(cells, role).unwrap_or_default().to_vec();
+            self.reject(row, reason, self.layout.column(role), &found);
+        }
+    }
+
+    fn cell<'c>(&self, cells: &'c impl Cells, role: Role) -> Option<&'c [u8]>
+    where
+        'a: 'c,
+    {
+        match self.layout.source(role) {
+            Source::Absent => None,
+            Source::Column(at) => cells.cell(*at),
+            Source::Constant(text) => text.as_deref().map(str::as_bytes),
+        }
+    }
+
+    /// Text of a cell; `None` when it stands for nothing.
+    fn text<'c>(&self, cells: &'c impl Cells, role: Role) -> Result<Option<&'c str>, Fault>
+    where
+        'a: 'c,
+    {
+        let fault = Fault { reason: RejectReason::UnreadableText, role };
+        if let Source::Column(at) = self.layout.source(role)
+            && cells.is_unusable(*at)
+        {
+            return Err(fault);
+        }
+        let Some(cell) = self.cell(cells, role) else { return Ok(None) };
+        let text = std::str::from_utf8(cell).map_err(|_| fault)?;
+        Ok((!is_no_text(text)).then_some(text))
+    }
+
+    fn number(&self, cells: &impl Cells, role: Role) -> Result<f64, Fault> {
+        let cell = self.cell(cells, role).unwrap_or_default();
+        numbers::number(cell, self.plan.decimal_comma[role as usize])
+            .map_err(|fault| Fault { reason: number_reason(fault), role })
+    }
+
+    fn judge(&mut self, row: u64, cells: &impl Cells) -> Result<(), Fault> {
+        let plan = self.plan;
+        let cell = self.cell(cells, Role::Ts).unwrap_or_default();
+        let time = self.time.text(cell).map_err(|fault| Fault { reason: time_reason(fault), role: Role::Ts })?;
+        // A row whose own time is too new is left out before anything else of it is looked at.
+        match plan.newness(time) {
+            Newness::Future => {
+                self.out.future += 1;
+                return Ok(());
+            }
+            Newness::Settling => {
+                self.out.settling += 1;
+                return Ok(());
+            }
+            Newness::Known => {}
+        }
+        let mut received = Day::of_wall(time).0;
+        if plan.uses(Role::ReceivedAt) {
+            let cell = self.cell(cells, Role::ReceivedAt).unwrap_or_default().trim_ascii();
+            if !numbers::is_missing(cell) {
+                let at = self.received.text(cell);
+                let at = at.map_err(|fault| Fault { reason: time_reason(fault), role: Role::ReceivedAt })?;
+                received = Day::of_wall(at).0;
+            }
+            if plan.is_future(received) {
+                self.out.future += 1;
+                return Ok(());
+            }
+        }
+        let quantity = if plan.uses(Role::Quantity) { self.number(cells, Role::Quantity)? } else { f64::NAN };
+        let value = if plan.is_price_times_quantity {
+            product(self.number(cells, Role::UnitPrice)?, quantity)
+                .ok_or(Fault { reason: RejectReason::NonFiniteValue, role: Role::UnitPrice })?
+        } else if plan.uses(Role::Value) {
+            self.number(cells, Role::Value)?
+        } else {
+            f64::NAN
+        };
+        let units = units(quantity).ok_or(Fault { reason: RejectReason::NonFiniteValue, role: Role::Quantity })?;
+        let customer_cell = self.text(cells, Role::CustomerId)?;
+        let mut texts: [Option<&str>; N_ROLES] = [None; N_ROLES];
+        for role in Role::ALL {
+            if plan.uses(role) && role.kind() == Kind::Text && role != Role::CustomerId {
+                texts[role as usize] = self.text(cells, role)?;
+            }
+        }
+        let Some(customer) = customer_cell.and_then(customer) else {
+            self.out.anonymous += 1;
+            self.out.anonymous_value += if value.is_nan() { 0.0 } else { value };
+            return Ok(());
+        };
+
+        let text = |role: Role| texts[role as usize];
+        self.customers.append_value(customer);
+        self.times.push(time);
+        self.values.push(value);
+        self.quantities.push(units);
+        if plan.uses(Role::ReceivedAt) {
+            self.received_days.push(received);
+        }
+        if plan.uses(Role::Event) {
+            self.out.unnamed += u64::from(text(Role::Event).is_none());
+            self.events.push(text(Role::Event).map(str::trim));
+        } else {
+            self.events.push(Some(plan.implied_event(value, quantity)));
+        }
+        for (builder, role) in self.labels.iter_mut().zip(LABEL_ROLES) {
+            if plan.uses(role) {
+                builder.push(text(role));
+            }
+        }
+        if plan.uses(Role::Product) {
+            self.products.append_option(text(Role::Product));
+        }
+        if plan.uses(Role::OrderId) {
+            self.orders.append_option(text(Role::OrderId).map(str::trim));
+        }
+        if plan.uses(Role::EventId) {
+            let id = text(Role::EventId).map(str::trim);
+            self.ids.push(id.map_or(0, id_hash));
+            self.id_texts.append_option(id);
+        }
+        if plan.keeps_rows {
+            self.out.row_numbers.push(row);
+        }
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> Decoded {
+        let plan = self.plan;
+        let [category, channel, device, campaign] = self.labels.map(LabelsBuilder::finish);
+        self.out.batch = EventBatch {
+            customer: self.customers.finish(),
+            time: self.times,
+            received: plan.uses(Role::ReceivedAt).then_some(self.received_days),
+            event: self.events.finish(),
+            category: plan.uses(Role::Category).then_some(category),
+            channel: plan.uses(Role::Channel).then_some(channel),
+            device: plan.uses(Role::Device).then_some(device),
+            campaign: plan.uses(Role::Campaign).then_some(campaign),
+            value: plan.has_value().then_some(self.values),
+            quantity: plan.uses(Role::Quantity).then_some(self.quantities),
+            product: plan.uses(Role::Product).then(|| self.products.finish()),
+            order: plan.uses(Role::OrderId).then(|| self.orders.finish()),
+        };
+        self.out.event_ids = plan.uses(Role::EventId).then(|| (self.ids, self.id_texts.finish()));
+        self.out
+    }
+}
