@@ -434,7 +434,7 @@ fn too_many_rejects_stop_the_run_and_are_kept() {
 #[test]
 fn batches_do_not_depend_on_threads() {
     let folder = TempDir::new().unwrap();
-    let n = 300_000;
+    let n = 150_000;
     let mut csv = String::from("customer_id,ts,value,category,event_id\n");
     let (mut customers, mut times, mut values, mut categories) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for row in 0..n {
@@ -458,7 +458,7 @@ fn batches_do_not_depend_on_threads() {
             ("value", Arc::new(Float64Array::from(values))),
             ("category", Arc::new(StringArray::from(categories))),
         ],
-        200_000,
+        100_000,
     );
     for path in [csv, parquet] {
         let run = |threads: usize| {
@@ -479,8 +479,8 @@ fn batches_do_not_depend_on_threads() {
             })
         };
         let one = run(1);
-        assert!(one.0.len() > 150_000);
-        for threads in [2, 3, 8] {
+        assert!(one.0.len() > 75_000);
+        for threads in [2, 7] {
             assert!(run(threads) == one, "{path} with {threads} threads");
         }
     }
@@ -703,6 +703,19 @@ fn dates_that_tell_no_order_are_warned_about() {
     assert!(events.mapping().warnings.is_empty(), "{}", events.mapping());
     assert!(events.mapping().to_string().contains("day before month"));
     assert!(read(&path, &Config::default()).unwrap().0[1].contains("2024-02-02"));
+}
+
+#[test]
+fn a_configured_time_format_is_about_the_event() {
+    let folder = TempDir::new().unwrap();
+    let content = "user,when,received_at\n1,01.03.24 10h15,2024-03-02T00:00:00Z\n2,02.03.24 00h00,\n";
+    let path = write(&folder, "two.csv", content);
+    let config = config("[events]\ntime_format = '%d.%m.%y %Hh%M'\n[events.columns]\nts = 'when'");
+    let events = Events::open(&[path], &config).unwrap();
+    let mut reader = events.reader(ReadLimit::default(), None).unwrap();
+    let batch = reader.next_round().unwrap().unwrap().remove(0);
+    assert_eq!(batch.time, [1_709_288_100_000_000, 1_709_337_600_000_000]);
+    assert_eq!(batch.received, Some(vec![19_784, 19_784]));
 }
 
 #[test]

@@ -119,7 +119,7 @@ pub(crate) fn decode(
     let mut out = Counts::default();
     let mut keep = vec![false; n];
     let mut names: Vec<Option<&str>> = Vec::with_capacity(n);
-    let mut is_plain = customers.array.null_count() == 0;
+    let mut is_plain = true; // until the name of a kept row differs from its cell
     for row in 0..n {
         names.push(None);
         if let Some(fault) = fault_of(times[row], true) {
@@ -161,10 +161,8 @@ pub(crate) fn decode(
         names[row] = Some(name);
         keep[row] = true;
     }
-    let kept = Kept {
-        mask: keep.iter().all(|&keep| keep).then_some(()).is_none().then(|| BooleanArray::from(keep.clone())),
-        keep,
-    };
+    let is_whole = keep.iter().all(|&keep| keep);
+    let kept = Kept { mask: (!is_whole).then(|| BooleanArray::from(keep.clone())), keep };
 
     let customer =
         if is_plain { kept.text(&customers.array)? } else { StringArray::from_iter_values(names.iter().flatten()) };

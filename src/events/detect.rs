@@ -146,7 +146,7 @@ impl Finder<'_> {
                 };
                 column.cell_type != CellType::Text || column.cells.iter().filter(fits).count() * 2 >= column.cells.len()
             }
-            Kind::Time => match self.time_style(column) {
+            Kind::Time => match self.time_style(role, column) {
                 Some(found) => found.readable * 2 >= column.cells.len(),
                 None => column.cells.is_empty() || column.cell_type == CellType::Time,
             },
@@ -154,12 +154,17 @@ impl Finder<'_> {
     }
 
     /// How a column writes its times; `None` when it is typed, empty or no times.
-    fn time_style(&self, column: &Column) -> Option<Detected> {
+    fn time_style(&self, role: Role, column: &Column) -> Option<Detected> {
         if column.cell_type == CellType::Time || column.cells.is_empty() {
             return None;
         }
         match configured_style(&self.config.time_format) {
-            Some(style) => Some(times::judge(style, &column.cells, false)),
+            Some(style) => {
+                let found = times::judge(style, &column.cells, false);
+                // `time_format` is about `ts`; the time of receipt may be written by another system.
+                let is_its_own = role == Role::ReceivedAt && found.readable * 2 < column.cells.len();
+                if is_its_own { times::detect(&column.cells) } else { Some(found) }
+            }
             None => times::detect(&column.cells),
         }
     }
@@ -262,7 +267,7 @@ impl Finder<'_> {
             let column = &self.columns[chosen.at];
             let mut style = None;
             if role.kind() == Kind::Time {
-                if let Some(found) = self.time_style(column) {
+                if let Some(found) = self.time_style(role, column) {
                     style = Some(found.style.to_string());
                     mapping.time_styles.insert(role, found);
                 }
@@ -318,7 +323,7 @@ impl Finder<'_> {
                 let plausible = column.cells.iter().filter(|cell| is_plausible(cell)).count();
                 Detected { style, readable: column.cells.len(), in_range: plausible, is_ambiguous: false }
             }
-            _ => self.time_style(column).unwrap_or(Detected {
+            _ => self.time_style(role, column).unwrap_or(Detected {
                 style: TimeStyle::Digits,
                 readable: 0,
                 in_range: 0,

@@ -156,7 +156,10 @@ impl Events {
         if !self.mapping.has(role) {
             return Ok(styles);
         }
-        if let Some(style) = detect::configured_style(&self.config.events.time_format) {
+        let detected = self.mapping.time_styles.get(&role).map(|found| &found.style);
+        if let Some(style) = detect::configured_style(&self.config.events.time_format)
+            && detected.is_none_or(|detected| *detected == style)
+        {
             return Ok(TimeStyles { text: Some(style.clone()), number: Some(style) });
         }
         let order = std::iter::once(first).chain((0..self.files.len()).filter(|&index| index != first));
