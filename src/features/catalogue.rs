@@ -181,8 +181,10 @@ fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Tall
         for customer in 0..partition.customers() {
             let mut last_order_day = None;
             for event in partition.events(customer).iter().filter(|event| event.is_known_at(frozen_at)) {
-                tally.kinds[event.kind as usize] += 1;
-                tally.money[event.kind as usize] |= !event.value.is_nan() && event.value != 0.0;
+                if event.kind != NO_CODE {
+                    tally.kinds[event.kind as usize] += 1;
+                    tally.money[event.kind as usize] |= !event.value.is_nan() && event.value != 0.0;
+                }
                 if event.category != NO_CATEGORY {
                     tally.categories[event.category as usize] += 1;
                     *tally.pairs.entry((event.kind, event.category)).or_default() += 1;

@@ -95,7 +95,8 @@ impl<'a> Sweep<'a> {
     }
 
     fn step<'e>(&self, event: &'e Event) -> Step<'e> {
-        let kind = self.kind_of[event.kind as usize] as usize;
+        // An event without a name is known to have happened, as some other kind.
+        let kind = self.kind_of.get(event.kind as usize).map_or(self.plan.kinds.len(), |&kind| kind as usize);
         let has_category = event.category != NO_CATEGORY;
         Step {
             event,

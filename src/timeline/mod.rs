@@ -43,7 +43,7 @@ pub struct Event {
     pub quantity: f32,
     /// Day on which it was received.
     pub received: i32,
-    /// Code in [`Vocabularies::event`].
+    /// Code in [`Vocabularies::event`], or [`NO_CODE`].
     pub kind: u16,
     /// Code in [`Vocabularies::channel`], or [`NO_CODE`].
     pub channel: u16,
