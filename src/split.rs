@@ -58,6 +58,7 @@ pub struct SplitError {
     as_of: Day,
     horizon: Horizon,
     min_history: i32,
+    longest: Option<Horizon>,
 }
 
 impl Explain for SplitError {
@@ -81,11 +82,10 @@ impl Explain for SplitError {
     }
 
     fn hints(&self) -> Vec<String> {
-        let longest = (self.history_days * 4 / 5).min(self.history_days - 7);
-        if longest < 1 {
-            return vec!["more history is needed before anything can be learned".into()];
+        match self.longest {
+            None => vec!["more history is needed before anything can be learned".into()],
+            Some(longest) => vec![format!("the longest horizon that these data allow is `horizon_days = {longest}`")],
         }
-        vec![format!("the longest horizon that these data allow is `horizon_days = {longest}`")]
     }
 
     fn counts(&self) -> Vec<(&'static str, u64)> {
@@ -104,9 +104,25 @@ fn min_history(horizon: Horizon, training: &TrainingConfig) -> i32 {
     }
 }
 
-/// Whether a horizon can be learned at all from a history that begins on `first_day`.
-pub fn is_possible(first_day: Day, as_of: Day, horizon: Horizon, training: &TrainingConfig) -> bool {
-    as_of.since(first_day) >= horizon.days() + min_history(horizon, training)
+/// Whether a horizon can be learned at all from so many days of history.
+pub fn is_possible(history_days: i32, horizon: Horizon, training: &TrainingConfig) -> bool {
+    history_days >= horizon.days() + min_history(horizon, training)
+}
+
+/// The longest horizon that so many days of history allow; `None` when they allow none.
+pub fn longest_horizon(history_days: i32, training: &TrainingConfig) -> Option<Horizon> {
+    let horizons = (1..=730).rev().filter_map(|days| Horizon::new(days).ok());
+    horizons.into_iter().find(|&horizon| is_possible(history_days, horizon, training))
+}
+
+/// Horizons of the default targets, longest first.
+const DEFAULT_HORIZONS: [i64; 6] = [90, 60, 30, 14, 7, 1];
+
+/// The horizon of the default targets: 90 days, or the longest shorter one that so many days of history allow.
+pub fn default_horizon(history_days: i32, training: &TrainingConfig) -> Horizon {
+    let horizons = DEFAULT_HORIZONS.map(|days| Horizon::new(days).expect("1 to 90"));
+    let possible = horizons.into_iter().find(|&horizon| is_possible(history_days, horizon, training));
+    possible.unwrap_or(horizons[0]) // refused later, with the days that are missing
 }
 
 impl Split {
@@ -121,7 +137,8 @@ impl Split {
         let (test, validate, train_last) = (as_of.plus(-h), as_of.plus(-2 * h), as_of.plus(-3 * h));
         if test < earliest {
             let history_days = as_of.since(first_day);
-            return Err(SplitError { history_days, as_of, horizon, min_history });
+            let longest = longest_horizon(history_days, training);
+            return Err(SplitError { history_days, as_of, horizon, min_history, longest });
         }
         let step = |span: i32| match training.slide_days {
             0 => (span / training.cutoffs.max(2) as i32).clamp(7, h.max(7)),
@@ -226,5 +243,7 @@ mod tests {
         let longest: i64 = 80;
         assert!(error.hints()[0].contains("= 80"), "{:?}", error.hints());
         assert!(split(100, longest).is_ok());
+        assert!(split(100, longest + 1).is_err());
+        assert_eq!(default_horizon(100, &Config::default().training).days(), 60);
     }
 }

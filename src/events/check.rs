@@ -13,7 +13,8 @@ use super::formats::{Compression, Format};
 use super::open::Events;
 use super::reader::{ReadLimit, ReadSummary};
 use crate::config::{Config, Per, TargetKind};
-use crate::time::{DAY_MICROS, Day};
+use crate::split;
+use crate::time::{DAY_MICROS, Day, Horizon};
 
 /// Listed of anything that may be long.
 const TOP: usize = 10;
@@ -136,7 +137,7 @@ pub struct TargetCheck {
     pub name: String,
     /// Its horizon there.
     pub horizon_days: i32,
-    /// The longest horizon of which the history holds two windows; 0: none.
+    /// The longest horizon that the history allows; 0: none.
     pub longest_horizon_days: i32,
     /// Why it cannot be learned as configured; `None` when it can.
     pub obstacle: Option<String>,
@@ -207,16 +208,6 @@ pub fn check(events: &Events, config: &Config) -> Result<CheckReport, EventsErro
     Ok(tally.report(events, config, summary))
 }
 
-/// The longest horizon of which a history holds a training and a test window, after the days that
-/// the first cut-off needs.
-fn longest_horizon(history_days: i32, min_history_days: u16) -> i32 {
-    let needs = |horizon: i32| {
-        let before = if min_history_days > 0 { i32::from(min_history_days) } else { (horizon / 4).max(7) };
-        before + 2 * horizon
-    };
-    (1..=730).rev().find(|&horizon| needs(horizon) <= history_days).unwrap_or(0)
-}
-
 fn targets(
     config: &Config,
     events: &[EventCount],
@@ -224,7 +215,8 @@ fn targets(
     names: &[Names],
     history_days: i32,
 ) -> Vec<TargetCheck> {
-    let longest = longest_horizon(history_days, config.training.min_history_days);
+    let longest = split::longest_horizon(history_days, &config.training).map_or(0, Horizon::days);
+    let usual = split::default_horizon(history_days, &config.training).days();
     let n_categories = names.iter().find(|names| names.column == "category").map_or(0, |names| names.distinct);
     let mut wanted: Vec<(String, TargetKind, String, bool, i32)> = Vec::new();
     let order_event = &config.events.order_event;
@@ -236,9 +228,9 @@ fn targets(
         for (name, kind) in
             [("churn", TargetKind::Absence), ("orders", TargetKind::Count), ("value", TargetKind::Amount)]
         {
-            wanted.push((name.into(), kind, order_event.clone(), false, 90));
+            wanted.push((name.into(), kind, order_event.clone(), false, usual));
         }
-        wanted.push(("categories".into(), TargetKind::Presence, order_event.clone(), true, 30));
+        wanted.push(("categories".into(), TargetKind::Presence, order_event.clone(), true, usual.min(30)));
     }
     let check = |(name, kind, event, is_per_category, horizon_days): (String, TargetKind, String, bool, i32)| {
         let found = events.iter().find(|count| count.name == event);
@@ -251,7 +243,7 @@ fn targets(
         } else if is_per_category && n_categories == 0 {
             Some("there are no categories".into())
         } else if horizon_days > longest {
-            Some(format!("the history of {history_days} days holds no two windows of {horizon_days} days"))
+            Some(format!("the history of {history_days} days is too short for a horizon of {horizon_days} days"))
         } else {
             None
         };
@@ -334,19 +326,4 @@ fn warnings(report: &CheckReport, names: &BTreeMap<&'static str, NameTally>) -> 
 fn wall_text(wall: i64) -> String {
     let seconds = wall.rem_euclid(DAY_MICROS) / 1_000_000;
     format!("{} {:02}:{:02}:{:02}", Day::of_wall(wall), seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_windows_and_a_start_must_fit() {
-        assert_eq!(longest_horizon(2 * 90 + 22, 0), 90, "a quarter of 90, rounded down");
-        assert_eq!(longest_horizon(2 * 90 + 21, 0), 89);
-        assert_eq!(longest_horizon(9, 0), 1);
-        assert_eq!(longest_horizon(8, 0), 0);
-        assert_eq!(longest_horizon(100, 60), 20);
-        assert_eq!(longest_horizon(i32::MAX, 0), 730);
-    }
 }

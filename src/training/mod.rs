@@ -18,14 +18,11 @@ use crate::models::occurrence::{OccurrenceModel, Subject};
 use crate::progress::Observer;
 use crate::report::{FeatureNote, TargetReport, TargetRules};
 use crate::split::{self, Split};
-use crate::time::{Day, Horizon};
+use crate::time::Day;
 use crate::timeline::Timelines;
 use crate::{error::Error, split::SplitError};
 
 use material::Material;
-
-/// Horizons that the default targets fall back to when the history is short, longest first.
-const DEFAULT_HORIZONS: [i64; 6] = [90, 60, 30, 14, 7, 1];
 
 /// A target that cannot be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -147,25 +144,15 @@ pub struct Trained {
     pub warnings: Vec<String>,
 }
 
-/// The longest default horizon that the history allows.
-fn default_horizon(config: &Config, first_day: Day, as_of: Day) -> Horizon {
-    let horizons = DEFAULT_HORIZONS.map(|days| Horizon::new(days).expect("1 to 90"));
-    let possible = horizons.into_iter().find(|&h| split::is_possible(first_day, as_of, h, &config.training));
-    possible.unwrap_or(horizons[0]) // refused later, with the days that are missing
-}
-
 /// Fits every target to the events before `as_of`.
 ///
 /// # Errors
 /// Targets that the data cannot answer, a history that is too short, fits that are refused.
 pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn Observer) -> Result<Trained, Error> {
-    let default_horizon = default_horizon(config, timelines.first_day, as_of);
+    let default_horizon = split::default_horizon(as_of.since(timelines.first_day), &config.training);
     let mut warnings = Vec::new();
-    if config.target.is_empty() && default_horizon.days() != DEFAULT_HORIZONS[0] as i32 {
-        warnings.push(format!(
-            "The history is too short for the default horizon of {} days: {default_horizon} days are used.",
-            DEFAULT_HORIZONS[0]
-        ));
+    if config.target.is_empty() && default_horizon < split::default_horizon(i32::MAX, &config.training) {
+        warnings.push(format!("The history is too short for the usual horizon: {default_horizon} days are used."));
     }
     let declared = config.target.values().map(|target| target.horizon_days);
     let longest = declared.max().unwrap_or(default_horizon);
