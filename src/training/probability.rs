@@ -9,7 +9,7 @@ use super::{Trained, TrainingError, occurrence_index, subject_of};
 use crate::bundle::{Cuts, FittedColumn, FittedTarget, ProbabilityModel};
 use crate::config::TargetKind;
 use crate::labels::Target;
-use crate::metrics::{Evaluated, MetricError, evaluate_binary, evaluate_ranking};
+use crate::metrics::{BootstrapOptions, Evaluated, MetricError, evaluate_binary, evaluate_ranking};
 use crate::models::FitError;
 use crate::models::calibrate::{Calibration, CalibrationChoice};
 use crate::models::logistic::{LogisticModel, PenalisedLogistic, Solver};
@@ -25,6 +25,9 @@ const PENALTIES: [f64; 3] = [1.0, 30.0, 1000.0];
 /// The penalty where none is tried: above this many rows it hardly matters, and for category columns.
 const PENALTY: f64 = 30.0;
 const PENALTY_SEARCH_ROWS: usize = 100_000;
+/// Mean gradient at which a category's fit ends: dozens of them, and calibration follows. A probability moves by less
+/// than 0.001.
+const GROUP_TOLERANCE: f64 = 1e-5;
 /// Fewer positives (or negatives) than this get no model of their own, but the base rate.
 const LEAST_OF_A_CLASS: usize = 20;
 
@@ -237,7 +240,10 @@ impl Column<'_> {
         solver: Solver,
         warm: Option<&LogisticModel>,
     ) -> Result<LogisticModel, TrainingError> {
-        let settings = PenalisedLogistic { alpha, solver, ..PenalisedLogistic::default() };
+        let mut settings = PenalisedLogistic { alpha, solver, ..PenalisedLogistic::default() };
+        if self.target.per_group {
+            settings.gradient_tolerance = GROUP_TOLERANCE;
+        }
         let matrix = rows.matrix.view();
         let model = match warm.filter(|warm| warm.coefficients.len() == matrix.ncols()) {
             Some(warm) => settings.fit_from(warm, matrix, labels, None),
@@ -394,6 +400,9 @@ impl Column<'_> {
         }
         let chosen = chosen.expect("the best is one of the candidates");
         let (baseline, scores) = self.baseline(test);
+        // Dozens of columns: the interval of the chosen model is enough.
+        let resamples = if self.target.per_group { 0 } else { options.resamples };
+        let options = BootstrapOptions { resamples, ..options };
         let evaluated = evaluate_ranking(&labels, &scores, &keys, &options).map_err(unjudged)?;
         models.push(ModelRow::new(baseline, ReportRole::Baseline, &evaluated));
         models.sort_by_key(|model| match model.role {
