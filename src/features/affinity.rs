@@ -20,33 +20,39 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     declarations.add(
         "favourite_category_share",
         Unit::Share,
-        "Share of the most frequent category in all order lines; missing without one.",
+        "Share of the most frequent category in all order lines with a category, rare ones left out of the choice; \
+         missing without such a line.",
     );
     for &(kind, category) in &plan.pairs {
         let (kind_index, kind, category) = (kind, &plan.kinds[kind as usize], &plan.categories[category as usize]);
-        let (slug, what) = (&category.slug, format!("`{}` events in category `{}`", kind.event, category.name));
+        let slug = &category.slug;
+        let events = format!("`{}` events in category `{}`", kind.event, category.name);
+        let what =
+            if kind_index == 0 { format!("Order lines in category `{}`", category.name) } else { events.clone() };
         declarations.add(format!("{}s_category_{slug}", kind.slug), Unit::Count, format!("{what} to date."));
         for days in WINDOWS {
             let name = format!("{}s_category_{slug}_{days}d", kind.slug);
             declarations.add(name, Unit::Count, format!("{what} in the last {days} days."));
         }
         if kind_index == 0 {
-            let note = format!(
-                "From the last `{}` in category `{}` to `as_of`; missing without one.",
-                kind.event, category.name
-            );
+            let note =
+                format!("From the last order line in category `{}` to `as_of`; missing without one.", category.name);
             declarations.add(format!("days_since_last_order_category_{slug}"), Unit::Days, note);
-            let note = format!("Share of category `{}` in all order lines; missing without one.", category.name);
+            let note = format!(
+                "Share of category `{}` in all order lines with a category; missing without such a line.",
+                category.name
+            );
             declarations.add(format!("order_share_category_{slug}"), Unit::Share, note);
         }
         if kind.has_money {
+            let refunds = if kind_index == 0 { ", refunds deducted" } else { "" };
             let money = if kind_index == 0 { "spend".to_string() } else { format!("{}_value", kind.slug) };
             declarations.add(
                 format!("{money}_category_{slug}"),
                 Unit::Money,
-                format!("Sum of `value` of {what} to date."),
+                format!("Sum of `value` of {events} to date{refunds}."),
             );
-            let note = format!("Sum of `value` of {what} in the last {} days.", WINDOWS[0]);
+            let note = format!("Sum of `value` of {events} in the last {} days{refunds}.", WINDOWS[0]);
             declarations.add(format!("{money}_category_{slug}_{}d", WINDOWS[0]), Unit::Money, note);
         }
     }
@@ -67,8 +73,10 @@ pub(super) struct State {
     /// Index into `pairs` by kind × category, or `u16::MAX`.
     pair_of: Vec<u16>,
     pairs: Vec<Pair>,
+    /// Order lines with a category.
     order_lines: u32,
-    other_lines: u32,
+    /// Those in a category without columns.
+    rare_lines: u32,
 }
 
 impl State {
@@ -83,7 +91,7 @@ impl State {
         self.pairs.clear();
         self.pairs.resize(plan.pairs.len(), Pair::default());
         self.order_lines = 0;
-        self.other_lines = 0;
+        self.rare_lines = 0;
     }
 
     fn pair(&mut self, plan: &Plan, kind: usize, category: usize) -> Option<&mut Pair> {
@@ -96,13 +104,15 @@ impl State {
 
     pub(super) fn observe(&mut self, plan: &Plan, step: &Step) {
         if step.has_category && (step.kind != 0 || step.is_order_line) {
-            if step.kind == 0 {
-                self.order_lines += 1;
-                self.other_lines += u32::from(step.category >= plan.categories.len());
-            }
-            if let Some(pair) = self.pair(plan, step.kind, step.category) {
+            let pair = self.pair(plan, step.kind, step.category);
+            let is_rare = pair.is_none();
+            if let Some(pair) = pair {
                 pair.count += 1;
                 pair.last = Some(step.event.time);
+            }
+            if step.kind == 0 {
+                self.order_lines += 1;
+                self.rare_lines += u32::from(is_rare);
             }
         }
         let value = step.event.value;
@@ -138,7 +148,7 @@ impl State {
             }
         }
         let order_pairs = || plan.pairs.iter().zip(&self.pairs).filter(|((kind, _), _)| *kind == 0);
-        let bought = order_pairs().filter(|(_, pair)| pair.count > 0).count() + usize::from(self.other_lines > 0);
+        let bought = order_pairs().filter(|(_, pair)| pair.count > 0).count() + usize::from(self.rare_lines > 0);
         row.push(bought as f64);
         let lines = f64::from(self.order_lines); // 0/0 = missing
         let favourite = order_pairs().map(|(_, pair)| pair.count).max().unwrap_or(0);
