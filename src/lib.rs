@@ -25,7 +25,7 @@
 //! - **horizon**, **label window**: `h` days, `[D, D + h)`, in which the outcome is observed.
 //! - **timeline**: one customer's coded events in time order.
 //! - **sweep**: one walk over a timeline that emits the features of every cut-off.
-//! - **order**: lines of the order event that share an order id, or a day; refunds are no orders.
+//! - **order**: lines of the order event of one day that share an order id, or have none; refunds are no orders.
 //! - **recency** of the buy-till-you-die models is `t_x`, first to last order; of RFM it is `days_since_last_order`.
 //! - **churn**: no order in the label window.
 //! - **holdout**: customers whom nobody should contact; not the test rows of a fit.

@@ -44,7 +44,8 @@ pub(super) struct State {
     last_day: Day,
     last_time: i64,
     gaps: Vec<i32>,
-    squares: f64,
+    /// Sum of squared gaps: exact, as is all that the spread is made of but its root.
+    squares: i64,
     sorted: Vec<i32>,
 }
 
@@ -52,7 +53,7 @@ impl State {
     pub(super) fn reset(&mut self) {
         self.first_day = None;
         self.gaps.clear();
-        self.squares = 0.0;
+        self.squares = 0;
     }
 
     pub(super) fn observe(&mut self, step: &Step) {
@@ -64,7 +65,7 @@ impl State {
             Some(_) if step.day != self.last_day => {
                 let gap = step.day.since(self.last_day);
                 self.gaps.push(gap);
-                self.squares += f64::from(gap) * f64::from(gap);
+                self.squares += i64::from(gap) * i64::from(gap);
             }
             Some(_) => {}
         }
@@ -82,8 +83,7 @@ impl State {
         let n = self.gaps.len() as f64;
         let span = self.first_day.map_or(f64::NAN, |first| f64::from(self.last_day.since(first)));
         let mean = if self.gaps.is_empty() { f64::NAN } else { span / n };
-        let spread =
-            if self.gaps.len() < 2 { f64::NAN } else { ((self.squares - span * mean).max(0.0) / (n - 1.0)).sqrt() };
+        let spread = self.spread();
         let last = self.gaps.last().map_or(f64::NAN, |&gap| f64::from(gap));
         row.push(mean);
         row.push(self.median());
@@ -96,6 +96,14 @@ impl State {
         row.push(usual);
         let since = (as_of.start_micros() - self.last_time) as f64 / DAY_MICROS as f64;
         row.push(since / usual); // missing without an order, because `usual` is
+    }
+
+    /// Standard deviation of the gaps.
+    fn spread(&self) -> f64 {
+        let n = self.gaps.len() as i128;
+        let Some(first) = self.first_day.filter(|_| n > 1) else { return f64::NAN };
+        let span = i128::from(self.last_day.since(first));
+        ((n * i128::from(self.squares) - span * span) as f64 / (n * (n - 1)) as f64).sqrt()
     }
 
     fn median(&mut self) -> f64 {

@@ -10,11 +10,14 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     declarations.add(
         format!("{}s", order.slug),
         Unit::Count,
-        format!("Orders to date: lines of `{event}` that share an order id, or a day where there is none, are one."),
+        format!(
+            "Orders to date: lines of `{event}` of one day that share an order id, or have none, are one; \
+             refunds are none."
+        ),
     );
     declarations.add("order_days", Unit::Count, "Days with an order, to date.");
     declarations.add("order_lines", Unit::Count, "Order lines to date.");
-    declarations.add("units", Unit::Count, "Units ordered to date; a line without a quantity is one.");
+    declarations.add("units", Unit::Count, "Units ordered to date; a line without a quantity is one unit.");
     if order.has_money {
         declarations.add("spend", Unit::Money, format!("Sum of `value` of `{event}` to date, refunds deducted."));
         declarations.add(
@@ -28,9 +31,9 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
             Unit::Money,
             "Standard deviation of the value of an order; missing below two.",
         );
-        declarations.add("largest_order_value", Unit::Money, "Missing without an order.");
-        declarations.add("first_order_value", Unit::Money, "Missing without an order.");
-        declarations.add("last_order_value", Unit::Money, "Missing without an order.");
+        declarations.add("largest_order_value", Unit::Money, "Largest value of an order; missing without one.");
+        declarations.add("first_order_value", Unit::Money, "Value of the first order; missing without one.");
+        declarations.add("last_order_value", Unit::Money, "Value of the order that began last; missing without one.");
         declarations.add(
             "repeat_order_value",
             Unit::Money,
@@ -43,6 +46,41 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
             Unit::Money,
             format!("Sum of `value` of `{}` to date.", kind.event),
         );
+    }
+}
+
+/// Values of orders: mean and spread by Welford (1962), Technometrics 4(3), 419-420, because sums of squares
+/// lose the spread of orders that hardly differ.
+#[derive(Clone, Copy)]
+struct OrderValues {
+    n: u64,
+    mean: f64,
+    /// Sum of squared deviations from the mean.
+    squares: f64,
+    largest: f64,
+}
+
+impl Default for OrderValues {
+    fn default() -> Self {
+        Self { n: 0, mean: f64::NAN, squares: 0.0, largest: f64::NAN }
+    }
+}
+
+impl OrderValues {
+    fn add(&mut self, value: f64) {
+        self.n += 1;
+        if self.n == 1 {
+            self.mean = value;
+        }
+        let from_mean = value - self.mean;
+        self.mean += from_mean / self.n as f64;
+        self.squares += from_mean * (value - self.mean);
+        self.largest = self.largest.max(value);
+    }
+
+    /// Standard deviation.
+    fn spread(&self) -> f64 {
+        if self.n < 2 { f64::NAN } else { (self.squares / (self.n - 1) as f64).sqrt() }
     }
 }
 
@@ -59,10 +97,7 @@ pub(super) struct State {
     /// Orders of the last day with one, still open: lines of one order may come one after another.
     open: Vec<f64>,
     orders_of_day: OrdersOfDay,
-    closed: u64,
-    closed_sum: f64,
-    closed_squares: f64,
-    closed_largest: f64,
+    closed: OrderValues,
     first_value: f64,
     kind_values: Vec<f64>,
 }
@@ -76,7 +111,7 @@ impl State {
         orders_of_day.clear();
         kind_values.clear();
         kind_values.resize(plan.kinds.len(), 0.0);
-        *self = Self { open, orders_of_day, kind_values, closed_largest: f64::NEG_INFINITY, ..Self::default() };
+        *self = Self { open, orders_of_day, kind_values, ..Self::default() };
     }
 
     /// Returned: whether the event begins an order.
@@ -115,23 +150,15 @@ impl State {
     }
 
     fn close(&mut self) {
-        if self.closed == 0
+        if self.closed.n == 0
             && let Some(&first) = self.open.first()
         {
             self.first_value = first;
         }
         for value in self.open.drain(..) {
-            self.closed += 1;
-            self.closed_sum += value;
-            self.closed_squares += value * value;
-            self.closed_largest = self.closed_largest.max(value);
+            self.closed.add(value);
         }
         self.orders_of_day.clear();
-    }
-
-    /// Orders to date.
-    fn orders(&self) -> u64 {
-        self.closed + self.open.len() as u64
     }
 
     /// Mean money of the days with an order after the first such day.
@@ -141,26 +168,20 @@ impl State {
     }
 
     pub(super) fn emit(&self, plan: &Plan, row: &mut Row) {
-        let orders = self.orders();
-        row.push(orders as f64);
+        let mut orders = self.closed;
+        self.open.iter().for_each(|&value| orders.add(value));
+        row.push(orders.n as f64);
         row.push(self.order_days as f64);
         row.push(self.lines as f64);
         row.push(self.units);
         if plan.kinds[0].has_money {
-            let n = orders as f64;
-            let (mut sum, mut squares, mut largest) = (self.closed_sum, self.closed_squares, self.closed_largest);
-            for &value in &self.open {
-                sum += value;
-                squares += value * value;
-                largest = largest.max(value);
-            }
-            let missing = |value: f64, known: bool| if known { value } else { f64::NAN };
-            let first = if self.closed > 0 { self.first_value } else { self.open.first().copied().unwrap_or(f64::NAN) };
+            let first =
+                if self.closed.n > 0 { self.first_value } else { self.open.first().copied().unwrap_or(f64::NAN) };
             row.push(self.spend);
             row.push(self.refunds);
-            row.push(missing(sum / n, orders > 0));
-            row.push(missing(((squares - sum * sum / n).max(0.0) / (n - 1.0)).sqrt(), orders > 1));
-            row.push(missing(largest, orders > 0));
+            row.push(orders.mean);
+            row.push(orders.spread());
+            row.push(orders.largest);
             row.push(first);
             row.push(self.open.last().copied().unwrap_or(f64::NAN));
             row.push(self.repeat_value());
