@@ -2,7 +2,7 @@
 //!
 //! Each round of batches is grouped by partition in parallel over batches, then appended in parallel over
 //! partitions, batch after batch in file order: no locks, and the same result at any thread count.
-//! Memory is bounded by 48 bytes an event, the ids, and one partition's copy a thread while sorting.
+//! Memory is bounded by 52 bytes an event, the ids, and one partition's copy a thread while sorting.
 
 use arrow::array::{Array, StringArray};
 use hashbrown::HashTable;
@@ -58,6 +58,8 @@ const NARROW_LIMIT: usize = u16::MAX as usize;
 #[derive(Default)]
 struct Growing {
     partition: Partition,
+    /// Customer of each event.
+    owners: Vec<u32>,
     table: HashTable<u32>,
 }
 
@@ -120,9 +122,9 @@ struct Columns<'a> {
 }
 
 /// Never 0, which stands for "none".
-fn text_hash(column: Option<&StringArray>, row: usize) -> u32 {
+fn text_hash(column: Option<&StringArray>, row: usize) -> u64 {
     match column {
-        Some(column) if column.is_valid(row) => (customer_hash(column.value(row)) as u32).max(1),
+        Some(column) if column.is_valid(row) => customer_hash(column.value(row)).max(1),
         _ => 0,
     }
 }
@@ -186,7 +188,7 @@ impl TimelineBuilder {
             campaign: self.vocabularies.campaign.sort(),
         };
         let partitions: Vec<Partition> =
-            self.growing.into_par_iter().map(|growing| sort_timelines(growing.partition, &recode)).collect();
+            self.growing.into_par_iter().map(|growing| sort_timelines(growing, &recode)).collect();
         let range = partitions
             .par_iter()
             .flat_map_iter(|partition| &partition.events)
@@ -206,16 +208,17 @@ fn append_batch(growing: &mut Growing, grouped: &Grouped, columns: &Columns, p: 
     let batch = grouped.batch;
     let rows = &grouped.rows[grouped.starts[p] as usize..grouped.starts[p + 1] as usize];
     growing.partition.events.reserve(rows.len());
+    growing.owners.reserve(rows.len());
     for &row in rows {
         let row = row as usize;
         let customer = growing.customer(batch.customer.value(row), grouped.hashes[row]);
         let day = Day::of_wall(batch.time[row]).0;
+        growing.owners.push(customer);
         growing.partition.events.push(Event {
             time: batch.time[row],
             value: batch.value.as_ref().map_or(f64::NAN, |value| value[row]),
-            customer,
             order: text_hash(batch.order.as_ref(), row),
-            product: text_hash(batch.product.as_ref(), row),
+            product: text_hash(batch.product.as_ref(), row) as u32,
             category: columns.category.wide(row),
             quantity: batch.quantity.as_ref().map_or(f32::NAN, |quantity| quantity[row]),
             // A clock that runs behind would make an event known before it happened.
@@ -261,19 +264,31 @@ fn in_order(a: &Event, b: &Event) -> std::cmp::Ordering {
         .then_with(|| a.quantity.total_cmp(&b.quantity))
 }
 
-fn sort_timelines(mut partition: Partition, recode: &Recode) -> Partition {
-    let customers = partition.customers();
+/// Sorts customers by hash and each one's events by time, so that the order of the files decides nothing.
+fn sort_timelines(growing: Growing, recode: &Recode) -> Partition {
+    let Growing { partition: unsorted, owners, .. } = growing;
+    let customers = unsorted.customers();
+    let mut order: Vec<u32> = (0..customers as u32).collect();
+    order.sort_unstable_by_key(|&c| (unsorted.hashes[c as usize], unsorted.id(c as usize)));
+    let mut partition = Partition::default();
+    let mut place = vec![0u32; customers];
+    for (new, &old) in order.iter().enumerate() {
+        place[old as usize] = new as u32;
+        partition.hashes.push(unsorted.hashes[old as usize]);
+        partition.ids.extend_from_slice(unsorted.id(old as usize).as_bytes());
+        partition.id_ends.push(partition.ids.len());
+    }
     let mut starts = vec![0usize; customers + 1];
-    for event in &partition.events {
-        starts[event.customer as usize + 1] += 1;
+    for &owner in &owners {
+        starts[place[owner as usize] as usize + 1] += 1;
     }
     for c in 0..customers {
         starts[c + 1] += starts[c];
     }
     let mut next = starts.clone();
-    let mut sorted = partition.events.clone();
-    for event in &partition.events {
-        let slot = &mut next[event.customer as usize];
+    let mut sorted = unsorted.events.clone();
+    for (event, &owner) in unsorted.events.iter().zip(&owners) {
+        let slot = &mut next[place[owner as usize] as usize];
         sorted[*slot] = recode.apply(*event);
         *slot += 1;
     }

@@ -31,10 +31,8 @@ pub struct Event {
     pub time: i64,
     /// Money, signed; NaN where there is none.
     pub value: f64,
-    /// Index of the customer within its partition.
-    pub customer: u32,
     /// Hash of the order id, 0 where there is none: compared only within one customer's day.
-    pub order: u32,
+    pub order: u64,
     /// Hash of the product, 0 where there is none.
     pub product: u32,
     /// Code in [`Vocabularies::category`], or [`NO_CATEGORY`].
@@ -52,6 +50,8 @@ pub struct Event {
     /// Code in [`Vocabularies::campaign`], or [`NO_CODE`].
     pub campaign: u16,
 }
+
+const _: () = assert!(size_of::<Event>() == 48);
 
 impl Event {
     /// The day on which it happened.

@@ -8,8 +8,8 @@ const FEW: usize = 16;
 /// The distinct order ids of one customer's day, in order of appearance.
 #[derive(Debug, Default)]
 pub struct OrdersOfDay {
-    keys: Vec<u32>,
-    index: HashMap<u32, usize>,
+    keys: Vec<u64>,
+    index: HashMap<u64, usize>,
 }
 
 impl OrdersOfDay {
@@ -20,7 +20,7 @@ impl OrdersOfDay {
     }
 
     /// Position of the order of a line, and whether the line begins it.
-    pub fn position(&mut self, order: u32) -> (usize, bool) {
+    pub fn position(&mut self, order: u64) -> (usize, bool) {
         let found = if self.keys.len() <= FEW {
             self.keys.iter().position(|&key| key == order)
         } else {
