@@ -279,6 +279,14 @@ fn groups(timelines: &Timelines, event: &str, top: usize, frozen_at: Day) -> Vec
     slugs(order.into_iter().map(|code| names[code].as_str()))
 }
 
+/// Buffers of one thread, so that a row allocates nothing.
+#[derive(Default)]
+struct Scratch {
+    sums: Vec<f64>,
+    /// One for each label.
+    orders: Vec<OrdersOfDay>,
+}
+
 /// A target made ready for the codes of one set of timelines.
 pub struct Labeller<'a> {
     target: &'a Target,
@@ -316,10 +324,16 @@ impl<'a> Labeller<'a> {
 
     /// Labels of one customer at `as_of`, from its whole timeline: 1 and 0 for absence and presence.
     pub fn label(&self, events: &[Event], as_of: Day, labels: &mut [f32]) {
+        self.label_with(&mut Scratch::default(), events, as_of, labels);
+    }
+
+    fn label_with(&self, scratch: &mut Scratch, events: &[Event], as_of: Day, labels: &mut [f32]) {
+        let Scratch { sums, orders } = scratch;
+        sums.clear();
+        sums.resize(labels.len(), 0.0);
         let window = Window::after(as_of, self.target.horizon);
         let start = events.partition_point(|event| event.time < window.start.start_micros());
         let inside = events[start..].iter().take_while(|event| window.holds(event.time));
-        let mut sums = vec![0f64; labels.len()];
         let group = |event: &Event| {
             if !self.target.per_group {
                 return Some(0);
@@ -342,10 +356,12 @@ impl<'a> Labeller<'a> {
                 });
             }
             TargetKind::Count => {
-                let mut orders: Vec<OrdersOfDay> = (0..sums.len()).map(|_| OrdersOfDay::default()).collect();
+                orders.resize_with(labels.len(), OrdersOfDay::default);
+                orders.iter_mut().for_each(OrdersOfDay::clear);
                 let mut last_day = None;
                 for event in inside.filter(|event| self.counts(event)) {
-                    if last_day.replace(event.day()) != Some(event.day()) {
+                    let day = event.day();
+                    if last_day.replace(day).is_some_and(|last| last != day) {
                         orders.iter_mut().for_each(OrdersOfDay::clear);
                     }
                     if let Some(g) = group(event)
@@ -356,7 +372,7 @@ impl<'a> Labeller<'a> {
                 }
             }
         }
-        labels.iter_mut().zip(sums).for_each(|(label, sum)| *label = sum as f32);
+        labels.iter_mut().zip(sums).for_each(|(label, sum)| *label = *sum as f32);
     }
 
     /// Labels of the rows of a feature table, rows × [`Labeller::width`].
@@ -364,9 +380,10 @@ impl<'a> Labeller<'a> {
         let width = self.width();
         let mut labels = vec![0f32; keys.len() * width];
         labels.par_chunks_mut(width * ROWS_AT_ONCE).zip(keys.par_chunks(ROWS_AT_ONCE)).for_each(|(labels, keys)| {
+            let mut scratch = Scratch::default();
             for (labels, key) in labels.chunks_exact_mut(width).zip(keys) {
                 let events = timelines.partitions[key.partition as usize].events(key.customer as usize);
-                self.label(events, requests[key.request as usize].as_of, labels);
+                self.label_with(&mut scratch, events, requests[key.request as usize].as_of, labels);
             }
         });
         labels

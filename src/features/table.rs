@@ -111,8 +111,10 @@ fn fill(partition: &Partition, sweep: &Sweep, requests: &[RowRequest], keys: &[R
     let width = sweep.width();
     let mut walker = sweep.walker();
     let mut rows = block.chunks_exact_mut(width);
+    let mut as_ofs: Vec<Day> = Vec::with_capacity(requests.len());
     for keys in keys.chunk_by(|a, b| a.customer == b.customer) {
-        let as_ofs: Vec<Day> = keys.iter().map(|key| requests[key.request as usize].as_of).collect();
+        as_ofs.clear();
+        as_ofs.extend(keys.iter().map(|key| requests[key.request as usize].as_of));
         let customer = keys[0].customer as usize;
         walker.walk(partition.events(customer), &as_ofs, |_, values| {
             let row = rows.next().expect("a row for each key");

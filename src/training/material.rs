@@ -3,7 +3,7 @@
 use ndarray::{Array2, Axis};
 
 use crate::config::Config;
-use crate::features::{FeatureTable, Plan, RowKey, RowRequest, Sweep};
+use crate::features::{Feature, FeatureTable, Plan, RowKey, RowRequest, Sweep};
 use crate::labels::{EligibleRows, Labeller, Target};
 use crate::metrics::BootstrapOptions;
 use crate::models::btyd::BtydError;
@@ -27,6 +27,7 @@ pub(super) struct Material<'a> {
     pub(super) timelines: &'a Timelines,
     pub(super) as_of: Day,
     plan: &'a Plan,
+    catalogue: Vec<Feature>,
     requests: Vec<RowRequest>,
     table: FeatureTable,
     tenure: usize,
@@ -76,9 +77,9 @@ impl<'a> Material<'a> {
         let requests: Vec<RowRequest> = shares.into_iter().map(|(as_of, share)| RowRequest { as_of, share }).collect();
         let sweep = Sweep::new(plan, &timelines.vocabularies);
         let table = FeatureTable::build(timelines, &sweep, &requests);
-        let tenure =
-            plan.features().iter().position(|feature| feature.name == "tenure_days").expect("in every catalogue");
-        Self { config, timelines, as_of, plan, requests, table, tenure }
+        let catalogue = plan.features();
+        let tenure = catalogue.iter().position(|feature| feature.name == "tenure_days").expect("in every catalogue");
+        Self { config, timelines, as_of, plan, catalogue, requests, table, tenure }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -96,9 +97,8 @@ impl<'a> Material<'a> {
     /// Eligible rows of a target for a purpose, in the order of the table.
     pub(super) fn select(&self, target: &Target, split: &Split, purpose: Purpose) -> Rows {
         let share = share_of(self.config, self.timelines.customers(), target, split, purpose);
-        let features = self.plan.features();
         let eligible =
-            EligibleRows::new(target.eligible.as_ref(), &features).expect("checked when the target was resolved");
+            EligibleRows::new(target.eligible.as_ref(), &self.catalogue).expect("checked when the target was resolved");
         let wanted = |(index, key): (usize, &RowKey)| {
             let day = self.requests[key.request as usize].as_of;
             let fits = match purpose {
