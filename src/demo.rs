@@ -27,8 +27,7 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Stri
     storage::write_atomic(&criteria, |file| std::io::Write::write_all(file, SEGMENTS.as_bytes()))?;
     let events = vec![shop.join("events").display().to_string()];
 
-    let mut config = Config::default();
-    config.currency = "EUR".to_string();
+    let config = Config { currency: "EUR".to_string(), ..Config::default() };
     // Rows that the simulation received after its last day would move the day of scoring.
     let as_of = simulated.last_day.plus(1);
     let models = root.join("models/demo");

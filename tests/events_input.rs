@@ -301,7 +301,7 @@ fn the_future_is_counted_and_changes_nothing() {
     let limit = ReadLimit { as_of: "2024-03-03".parse().ok(), settle_days: 0 };
     let plain = write(&folder, "plain.csv", format!("{head}{known}"));
     let planted = write(&folder, "planted.csv", format!("{head}{future}{known}{future}"));
-    let (without, _) = read_with(&[plain.clone()], &Config::default(), limit).unwrap();
+    let (without, _) = read_with(std::slice::from_ref(&plain), &Config::default(), limit).unwrap();
     let (with, summary) = read_with(&[planted], &Config::default(), limit).unwrap();
     assert_eq!(with, without);
     assert_eq!(with.len(), 2);
@@ -309,7 +309,7 @@ fn the_future_is_counted_and_changes_nothing() {
     assert_eq!(summary.last_time, Some("2024-03-01".parse::<Day>().unwrap().start_micros() + 86_399_000_000));
 
     let settling = ReadLimit { as_of: "2024-03-03".parse().ok(), settle_days: 2 };
-    let (kept, summary) = read_with(&[plain.clone()], &Config::default(), settling).unwrap();
+    let (kept, summary) = read_with(std::slice::from_ref(&plain), &Config::default(), settling).unwrap();
     assert_eq!((kept.len(), summary.settling_rows, summary.future_rows), (1, 1, 0));
 
     let early = ReadLimit { as_of: "2024-01-01".parse().ok(), settle_days: 0 };

@@ -211,6 +211,7 @@ impl TimeReader {
         Some(self.last.1)
     }
 
+    #[allow(clippy::inconsistent_digit_grouping)] // grouped as dates and times are
     fn digits(&mut self, number: i64) -> Option<Moment> {
         let (date, clock) = match number {
             1_000_01_01..=9999_12_31 => (number, 0),

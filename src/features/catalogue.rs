@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sweep::is_order_line;
 use super::{activity, affinity, cadence, purchases, recency};
 use crate::config::{Config, FeaturesConfig};
 use crate::time::Day;
@@ -192,7 +193,7 @@ fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Tall
                 if event.channel != NO_CODE {
                     tally.channels[event.channel as usize] += 1;
                 }
-                if Some(u32::from(event.kind)) == order_kind && !(event.value < 0.0) {
+                if Some(u32::from(event.kind)) == order_kind && is_order_line(event) {
                     let day = event.day();
                     if let Some(last) = last_order_day.replace(day)
                         && last != day

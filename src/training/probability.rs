@@ -25,8 +25,7 @@ const PENALTIES: [f64; 3] = [1.0, 30.0, 1000.0];
 /// The penalty where none is tried: above this many rows it hardly matters, and for category columns.
 const PENALTY: f64 = 30.0;
 const PENALTY_SEARCH_ROWS: usize = 100_000;
-/// Mean gradient at which a category's fit ends: dozens of them, and calibration follows. A probability moves by less
-/// than 0.001.
+/// Mean gradient at which a category's fit ends: they come by the dozen, and calibration follows.
 const GROUP_TOLERANCE: f64 = 1e-5;
 /// Fewer positives (or negatives) than this get no model of their own, but the base rate.
 const LEAST_OF_A_CLASS: usize = 20;
