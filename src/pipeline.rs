@@ -156,6 +156,7 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
         data,
         warnings: trained.warnings,
         files: std::collections::BTreeMap::new(),
+        seal: String::new(),
         config: options.config,
     };
     let bundle = Bundle { manifest, parameters: trained.parameters, report };

@@ -58,6 +58,8 @@ pub struct Manifest {
     pub warnings: Vec<String>,
     /// BLAKE3 of every other file of the bundle.
     pub files: BTreeMap<String, String>,
+    /// BLAKE3 of this file up to here: the last line, so that a changed count or date is told, too.
+    pub seal: String,
 }
 
 /// A score column and what its label says.
@@ -108,6 +110,14 @@ pub enum BundleError {
         /// Its format.
         found: u64,
     },
+    /// `current` does not name a folder beside it.
+    #[error("{}: names no bundle beside it, but {found:?}", path.display())]
+    BadCurrent {
+        /// Which file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
     /// A file is not what the manifest says.
     #[error("{}: damaged: its hash is {found}, the manifest says {expected}", path.display())]
     Damaged {
@@ -143,6 +153,9 @@ impl Explain for BundleError {
             Self::Missing { .. } => {
                 vec!["train one with `bellwether-train fit --events … --out models/NAME`, and name that folder".into()]
             }
+            Self::BadCurrent { .. } => {
+                vec!["write the name of a bundle's folder into it, or name that folder with `--bundle`".into()]
+            }
             Self::Newer { .. } => vec!["install the release that wrote it, or a later one".into()],
             _ => vec!["copy the bundle again from where it was trained, or train it anew".into()],
         }
@@ -157,6 +170,46 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("our own types have JSON forms");
     bytes.push(b'\n');
     bytes
+}
+
+/// The manifest as a file, sealed: its last field is the hash of all that stands before it.
+fn sealed(manifest: &mut Manifest) -> Vec<u8> {
+    manifest.seal.clear();
+    let unsealed = to_json(manifest);
+    let (content, _) = split_seal(&unsealed).expect("`seal` is the last field");
+    manifest.seal = hash(content);
+    to_json(manifest)
+}
+
+/// A manifest's bytes before its seal, and from there on.
+fn split_seal(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    const KEY: &[u8] = b"  \"seal\": \"";
+    let place = bytes.windows(KEY.len()).rposition(|window| window == KEY)?;
+    Some(bytes.split_at(place))
+}
+
+/// Nothing, or why a manifest is not as it was written.
+fn check_seal(path: &Path, bytes: &[u8], expected: &str) -> Result<(), BundleError> {
+    let (content, tail) = split_seal(bytes).unwrap_or((bytes, b""));
+    let found = hash(content);
+    if found == expected && tail == format!("  \"seal\": \"{expected}\"\n}}\n").as_bytes() {
+        return Ok(());
+    }
+    Err(BundleError::Damaged { path: path.into(), found, expected: expected.into() })
+}
+
+/// The bundle that `current` names: one folder beside it, not a path to elsewhere.
+fn named_by(current: &Path) -> Result<PathBuf, BundleError> {
+    let bytes = std::fs::read(current).map_err(FileError::at("read", current))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let id = text.trim();
+    let is_name = !matches!(id, "" | "." | "..")
+        && id.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
+    if is_name {
+        Ok(current.with_file_name(id))
+    } else {
+        Err(BundleError::BadCurrent { path: current.into(), found: id.chars().take(80).collect() })
+    }
 }
 
 impl Bundle {
@@ -186,6 +239,7 @@ impl Bundle {
             ("CARD.md", card::card(&self.manifest, &self.report).into_bytes()),
         ];
         self.manifest.files = files.iter().map(|(name, bytes)| (name.to_string(), hash(bytes))).collect();
+        let manifest = sealed(&mut self.manifest);
         std::fs::create_dir_all(folder).map_err(FileError::at("create the folder", folder))?;
         storage::recover(folder)?;
         let target = folder.join(&id);
@@ -195,7 +249,7 @@ impl Bundle {
                 std::fs::write(&path, bytes).map_err(FileError::at("write", &path))?;
             }
             let path = temporary.join("manifest.json");
-            std::fs::write(&path, to_json(&self.manifest)).map_err(FileError::at("write", &path))
+            std::fs::write(&path, &manifest).map_err(FileError::at("write", &path))
         })?;
         storage::write_atomic(&folder.join("current"), |file| {
             std::io::Write::write_all(file, format!("{id}\n").as_bytes())
@@ -209,12 +263,7 @@ impl Bundle {
     /// Missing, foreign, newer or damaged, by name of the file.
     pub fn load(folder: &Path) -> Result<Self, BundleError> {
         let current = folder.join("current");
-        let folder = if current.is_file() {
-            let id = std::fs::read_to_string(&current).map_err(FileError::at("read", &current))?;
-            folder.join(id.trim())
-        } else {
-            folder.to_path_buf()
-        };
+        let folder = if current.is_file() { named_by(&current)? } else { folder.to_path_buf() };
         let path = folder.join("manifest.json");
         if !path.is_file() {
             return Err(BundleError::Missing { path: folder });
@@ -233,6 +282,7 @@ impl Bundle {
             return Err(BundleError::Newer { path, found });
         }
         let manifest: Manifest = serde_json::from_value(raw).map_err(unreadable(&path))?;
+        check_seal(&path, &bytes, &manifest.seal)?;
         let mut contents = BTreeMap::new();
         for (name, expected) in &manifest.files {
             let path = folder.join(name);
