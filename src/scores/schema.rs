@@ -58,6 +58,14 @@ pub(super) fn category_target(parameters: &Parameters) -> Option<usize> {
     parameters.targets.iter().position(|fitted| fitted.target.per_group && fitted.target.kind == TargetKind::Presence)
 }
 
+/// Features that stand among the scores of every file.
+const SCORED_FEATURES: [&str; 2] = ["average_days_between_orders", "churn_factor"];
+
+/// Whether a feature needs a column beside the scores: no name stands twice in a file.
+pub(super) fn is_column_of_its_own(feature: &Feature) -> bool {
+    !SCORED_FEATURES.contains(&feature.name.as_str())
+}
+
 /// The schema of a score file, `features` included when there are any.
 pub(super) fn schema(parameters: &Parameters, currency: &str, features: &[Feature]) -> SchemaRef {
     let money = || if currency.is_empty() { "money".to_string() } else { currency.to_string() };
@@ -131,7 +139,7 @@ pub(super) fn schema(parameters: &Parameters, currency: &str, features: &[Featur
     fields.push(field("holdout", DataType::Boolean, false, &note("nobody in it should be contacted")));
     fields.push(field("bundle_id", DataType::Utf8, false, &note("the bundle that made the predictions")));
     fields.push(field("schema_version", DataType::Int32, false, &note("meaning of the columns")));
-    for feature in features {
+    for feature in features.iter().filter(|feature| is_column_of_its_own(feature)) {
         let unit = if feature.unit == Unit::Money { money() } else { feature.unit.name().to_string() };
         let notes = [("unit", unit), ("note", feature.note.clone())];
         fields.push(field(feature.name.clone(), DataType::Float32, true, &notes));

@@ -13,10 +13,10 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use rayon::prelude::*;
 
 use super::predict::PartitionScores;
-use super::schema::{Extras, SCHEMA_VERSION, category_fields, category_target, extras, schema};
+use super::schema::{Extras, SCHEMA_VERSION, category_fields, category_target, extras, is_column_of_its_own, schema};
 use crate::bundle::Bundle;
 use crate::error::FileError;
-use crate::features::Sweep;
+use crate::features::{Feature, Sweep};
 use crate::metrics::ranking::{percentiles, permilles};
 use crate::storage::PartitionWriter;
 use crate::time::Day;
@@ -194,7 +194,7 @@ impl<'a> Table<'a> {
                 .par_iter()
                 .map(|&start| {
                     let rows = start..(start + BATCH_ROWS).min(self.rows());
-                    self.batch(rows, &schema, &ranks, &spend_percentile, sweep, as_of, features.len())
+                    self.batch(rows, &schema, &ranks, &spend_percentile, sweep, as_of, &features)
                 })
                 .collect();
             for batch in &batches {
@@ -213,7 +213,7 @@ impl<'a> Table<'a> {
         spend_percentile: &[u8],
         sweep: &Sweep,
         as_of: Day,
-        n_features: usize,
+        features: &[Feature],
     ) -> RecordBatch {
         let n = rows.len();
         let places = &self.order[rows.clone()];
@@ -299,8 +299,8 @@ impl<'a> Table<'a> {
         arrays.push(Arc::new(places.iter().map(held_out).collect::<BooleanArray>()));
         arrays.push(Arc::new(StringArray::from(vec![self.bundle.manifest.bundle_id.as_str(); n])));
         arrays.push(Arc::new(Int32Array::from(vec![SCHEMA_VERSION; n])));
-        if n_features > 0 {
-            let mut columns: Vec<Vec<f32>> = vec![Vec::with_capacity(n); n_features];
+        if !features.is_empty() {
+            let mut columns: Vec<Vec<f32>> = vec![Vec::with_capacity(n); features.len()];
             let mut walker = sweep.walker();
             for place in places {
                 let (partition, customer) = customer(place);
@@ -308,7 +308,8 @@ impl<'a> Table<'a> {
                     columns.iter_mut().zip(row).for_each(|(column, &value)| column.push(value));
                 });
             }
-            arrays.extend(columns.into_iter().map(|column| {
+            let columns = columns.into_iter().zip(features).filter(|(_, feature)| is_column_of_its_own(feature));
+            arrays.extend(columns.map(|(column, _)| {
                 let array: Float32Array = column.into_iter().map(|value| (!value.is_nan()).then_some(value)).collect();
                 Arc::new(array) as ArrayRef
             }));
