@@ -660,7 +660,7 @@ fn specs_that_lead_nowhere_are_wrong_usage() {
     ] {
         fails(std::slice::from_ref(&real), &config(text), ExitCode::Usage);
     }
-    let events = Events::open(&[real.clone()], &default).unwrap();
+    let events = Events::open(std::slice::from_ref(&real), &default).unwrap();
     let unwritable = PathBuf::from(&real).join("rejects.ndjson"); // below a file
     let error = events.reader(ReadLimit::default(), Some(&unwritable)).err().unwrap();
     assert_eq!(error.exit_code() as u8, ExitCode::Usage as u8, "{error}");
@@ -699,7 +699,7 @@ fn dates_that_tell_no_order_are_warned_about() {
     assert!(events.mapping().warnings.iter().any(|warning| warning.contains("time_format")), "{}", events.mapping());
     csv.push_str("1,13/2/2024\n"); // far behind the sample
     let path = write(&folder, "decided.csv", csv);
-    let events = Events::open(&[path.clone()], &Config::default()).unwrap();
+    let events = Events::open(std::slice::from_ref(&path), &Config::default()).unwrap();
     assert!(events.mapping().warnings.is_empty(), "{}", events.mapping());
     assert!(events.mapping().to_string().contains("day before month"));
     assert!(read(&path, &Config::default()).unwrap().0[1].contains("2024-02-02"));

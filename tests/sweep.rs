@@ -54,7 +54,7 @@ impl Line {
     }
 
     fn is_order_line(&self, order_event: &str) -> bool {
-        self.event == order_event && !(self.value < 0.0)
+        self.event == order_event && (self.value.is_nan() || self.value >= 0.0)
     }
 }
 
@@ -338,7 +338,7 @@ fn reference(plan: &Plan, known: &[&Line], as_of: Day) -> Reference {
     let sum = |lines: &[&Line]| lines.iter().map(|line| line.money()).sum::<f64>();
     let gross: f64 = known.iter().map(|line| line.money().abs()).sum();
     let paid = of_event(known, order_event);
-    let bought: Vec<&Line> = paid.iter().copied().filter(|line| !(line.value < 0.0)).collect();
+    let bought: Vec<&Line> = paid.iter().copied().filter(|line| (line.value.is_nan() || line.value >= 0.0)).collect();
 
     // recency
     all.add("tenure_days", first(known));
@@ -603,7 +603,8 @@ fn label(target: &Target, lines: &[&Line], as_of: Day, category: Option<&str>) -
         .filter(|line| line.event == target.event && (as_of.0..end).contains(&line.day()))
         .filter(|line| category.is_none() || line.category == category)
         .collect();
-    let counted: Vec<&Line> = inside.iter().copied().filter(|line| !target.is_order || !(line.value < 0.0)).collect();
+    let counted: Vec<&Line> =
+        inside.iter().copied().filter(|line| !target.is_order || (line.value.is_nan() || line.value >= 0.0)).collect();
     match target.kind {
         TargetKind::Absence => f64::from(counted.is_empty()),
         TargetKind::Presence => f64::from(!counted.is_empty()),

@@ -107,7 +107,7 @@ impl<'a> Table<'a> {
 
     pub(super) fn count_by(&self, column: impl Fn(&PartitionScores) -> &Vec<&'static str>) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
-        for name in self.partitions.iter().flat_map(|scores| column(scores)) {
+        for name in self.partitions.iter().flat_map(column) {
             *counts.entry((*name).to_string()).or_insert(0) += 1;
         }
         counts

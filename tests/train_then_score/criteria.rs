@@ -25,7 +25,7 @@ name = "top-spenders-gone-quiet"
 where = "spend_percentile > 90 AND days_since_last_order > 60"
 "#;
 
-fn customers<'a>(base: &'a Trial, wanted: impl Fn(&str, &[&Row]) -> bool) -> BTreeSet<&'a str> {
+fn customers(base: &Trial, wanted: impl Fn(&str, &[&Row]) -> bool) -> BTreeSet<&str> {
     let mut by_customer: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
     for row in &base.known {
         by_customer.entry(&row.customer).or_default().push(row);
