@@ -103,7 +103,32 @@ pub(crate) fn shortened(found: &[u8]) -> String {
 #[derive(Debug)]
 pub(crate) struct Rejects {
     by_reason: BTreeMap<RejectReason, RejectCount>,
-    file: Option<(PathBuf, BufWriter<NamedTempFile>)>,
+    file: Option<(PathBuf, BufWriter<Output>)>,
+}
+
+/// Where rejects go while reading.
+#[derive(Debug)]
+enum Output {
+    /// Beside the file that it becomes.
+    Aside(NamedTempFile),
+    /// A device or a pipe, such as `/dev/null`: neither replaced nor removed.
+    Device(std::fs::File),
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Aside(file) => file.write(bytes),
+            Self::Device(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Aside(file) => file.flush(),
+            Self::Device(file) => file.flush(),
+        }
+    }
 }
 
 impl Rejects {
@@ -111,6 +136,11 @@ impl Rejects {
     pub fn open(path: Option<&Path>) -> Result<Self, EventsError> {
         let file = match path {
             None => None,
+            Some(path) if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
+                let device = std::fs::OpenOptions::new().write(true).open(path);
+                let device = device.map_err(FileError::at("write the rejects file", path))?;
+                Some((path.to_path_buf(), BufWriter::new(Output::Device(device))))
+            }
             Some(path) => {
                 let folder = match path.parent() {
                     Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -130,7 +160,7 @@ impl Rejects {
                     builder.permissions(std::fs::Permissions::from_mode(0o666));
                 }
                 let file = builder.tempfile_in(folder).map_err(FileError::at("write the rejects file", path))?;
-                Some((path.to_path_buf(), BufWriter::new(file)))
+                Some((path.to_path_buf(), BufWriter::new(Output::Aside(file))))
             }
         };
         Ok(Self { by_reason: BTreeMap::new(), file })
@@ -156,16 +186,19 @@ impl Rejects {
     pub fn close(self) -> Result<(BTreeMap<RejectReason, RejectCount>, Option<PathBuf>), EventsError> {
         let Some((path, file)) = self.file else { return Ok((self.by_reason, None)) };
         if self.by_reason.is_empty() {
-            if path.exists() {
+            if path.is_file() {
                 std::fs::remove_file(&path).map_err(FileError::at("remove the rejects of an earlier run", &path))?;
             }
             return Ok((self.by_reason, None));
         }
         let write = FileError::at("write the rejects file", &path);
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error);
-        let kept = file.and_then(|file| {
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)
+        let kept = file.and_then(|file| match file {
+            Output::Aside(file) => {
+                file.as_file().sync_all()?;
+                file.persist(&path).map(drop).map_err(|error| error.error)
+            }
+            Output::Device(_) => Ok(()), // everything was flushed
         });
         kept.map_err(write)?;
         Ok((self.by_reason, Some(path)))
