@@ -50,6 +50,8 @@ pub enum Reason {
     NoUsableFeatures,
     /// More rows are unusable than `max_reject_share` allows.
     TooManyRejects,
+    /// The files, or their columns, cannot be understood.
+    UnreadableEvents,
 }
 
 impl Reason {
@@ -68,6 +70,7 @@ impl Reason {
             Self::SingleClass => "single_class",
             Self::NoUsableFeatures => "no_usable_features",
             Self::TooManyRejects => "too_many_rejects",
+            Self::UnreadableEvents => "unreadable_events",
         }
     }
 }
@@ -108,12 +111,18 @@ impl Error {
         self.0.exit_code()
     }
 
+    fn causes(&self) -> impl Iterator<Item = &dyn std::error::Error> {
+        std::iter::successors(self.0.source(), |cause| cause.source())
+    }
+
     /// The JSON object printed under `--json`.
     pub fn to_json(&self) -> serde_json::Value {
         let counts: serde_json::Map<_, _> =
             self.0.counts().into_iter().map(|(name, count)| (name.to_string(), count.into())).collect();
+        let causes: Vec<String> = self.causes().map(ToString::to_string).collect();
         serde_json::json!({
             "error": self.0.to_string(),
+            "causes": causes,
             "exit_code": self.exit_code() as u8,
             "reason": self.0.reason().map(Reason::code),
             "counts": counts,
@@ -126,10 +135,8 @@ impl Error {
     pub fn to_text(&self) -> String {
         use fmt::Write;
         let mut text = format!("error: {}\n", self.0);
-        let mut source = self.0.source();
-        while let Some(cause) = source {
+        for cause in self.causes() {
             let _ = writeln!(text, "  because: {cause}");
-            source = cause.source();
         }
         for line in self.0.details() {
             let _ = writeln!(text, "  {line}");
@@ -201,5 +208,24 @@ impl Explain for FileError {
 
     fn details(&self) -> Vec<String> {
         vec!["Nothing half-written was left behind.".into()]
+    }
+
+    fn hints(&self) -> Vec<String> {
+        use std::io::ErrorKind;
+        let hint = match self.source.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                "a file is where a folder is needed: name another folder"
+            }
+            ErrorKind::IsADirectory => "a folder is where a file is needed: name another file",
+            ErrorKind::NotFound => "check the path, and the folder from which it is seen",
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                "name another place, or have the rights to this one granted"
+            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "make room on the disk, or name a place on another one"
+            }
+            _ => return Vec::new(),
+        };
+        vec![hint.into()]
     }
 }

@@ -20,7 +20,7 @@ pub const DAY_MICROS: i64 = 86_400_000_000;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TimeError {
     /// Not a date.
-    #[error("`{text}` is no date")]
+    #[error("`{text}` is no date: write it as in `2026-08-21`")]
     BadDate {
         /// What was written.
         text: String,
@@ -46,11 +46,10 @@ impl Explain for TimeError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::BadDate { .. } => vec!["write dates as `2026-08-21`".into()],
             Self::BadZone { .. } => {
                 vec!["use a name of the time zone database, such as `UTC` or `Europe/Vienna`".into()]
             }
-            Self::BadHorizon { .. } => Vec::new(),
+            Self::BadDate { .. } | Self::BadHorizon { .. } => Vec::new(),
         }
     }
 }

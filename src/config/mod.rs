@@ -200,6 +200,7 @@ impl Explain for ConfigError {
                 vec!["`bellwether-train fit --print-config` prints every key with its default".into()]
             }
             Self::Time(error) => error.hints(),
+            Self::File(error) => error.hints(),
             _ => Vec::new(),
         }
     }

@@ -185,7 +185,7 @@ impl Explain for EventsError {
             Self::EmptyFile { .. } | Self::NoRows { .. } | Self::NothingLeft { .. } => Some(Reason::EmptyAfterCleaning),
             Self::TooManyRejects { .. } => Some(Reason::TooManyRejects),
             Self::NothingBefore { .. } => Some(Reason::NoScoringData),
-            _ => None,
+            _ => (self.exit_code() == ExitCode::DataRejected).then_some(Reason::UnreadableEvents),
         }
     }
 
@@ -244,6 +244,7 @@ impl Explain for EventsError {
                 "events are files that end in parquet, csv, tsv, txt, ndjson or jsonl, also with .gz or .zst".into(),
                 "a file of any other name can be named itself, with `format = \"csv\"` under `[events]`".into(),
             ],
+            Self::NoRows { .. } => vec!["check what wrote the files: rows begin below the header".into()],
             Self::EmptyFile { .. } => vec!["an upload may have failed; leave the file out or fetch it again".into()],
             Self::ForeignFormat { hint, .. } => vec![(*hint).into()],
             Self::NotParquet { .. } => vec!["if it is text, set `format = \"csv\"` or `\"ndjson\"` under `[events]`".into()],
@@ -282,6 +283,9 @@ impl Explain for EventsError {
             Self::TimesOutOfRange { better: Some((unit, date)), .. } => vec![
                 format!("read as {unit} the same value is {date}: the unit is probably wrong"),
                 "numbers: set `time_format` to \"s\", \"ms\", \"us\" or \"ns\" under `[events]`; typed Parquet times: write the file again".into(),
+            ],
+            Self::TimesOutOfRange { better: None, .. } => vec![
+                "correct the dates in the file, or map another column: `ts = \"...\"` under `[events.columns]`".into(),
             ],
             Self::TooManyRejects { .. } => vec![
                 "`bellwether-train check` shows what is wrong with the rows".into(),

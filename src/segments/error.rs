@@ -217,6 +217,7 @@ impl Explain for SegmentsError {
 
     fn hints(&self) -> Vec<String> {
         match self {
+            Self::File(error) => error.hints(),
             Self::UnknownKey { nearest: Some(nearest), .. } => vec![format!("did you mean `{nearest}`?")],
             Self::UnknownKey { .. } => vec![
                 "a segment has `name`, `where` or `otherwise`, and optionally `priority`, `campaign`, `duration_days`"
