@@ -215,7 +215,7 @@ impl Draft {
     }
 
     /// Puts the folder in its place. What stood there comes back when that fails.
-    pub fn publish(self) -> Result<PathBuf, SimulateError> {
+    pub fn publish(self) -> Result<(), SimulateError> {
         let former = self.temporary.path().join("former");
         let moved = match fs::rename(&self.out, &former) {
             Ok(()) => true,
@@ -228,6 +228,6 @@ impl Draft {
             }
             return Err(FileError::at("create the folder", &self.out)(error).into());
         }
-        Ok(self.out)
+        Ok(())
     }
 }

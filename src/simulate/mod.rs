@@ -172,7 +172,8 @@ pub fn simulate(
     let span =
         counts.span.map_or((settings.start, settings.start), |(first, last)| (Day::of_wall(first), Day::of_wall(last)));
     truth::write(&world, &folder, &counts, span, n_blocks)?;
-    let folder = draft.publish()?;
+    draft.publish()?;
+    let folder = out.to_path_buf();
     Ok(Simulated {
         events: counts.rows,
         dirty_events: counts.rows - counts.sound_rows,
