@@ -1,24 +1,61 @@
 //! The demo: a simulated shop from raw events to segments, with nothing to configure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
+use crate::cli::shell;
 use crate::config::Config;
 use crate::error::{Error, FileError};
 use crate::pipeline::{self, FitOptions, RunOptions};
 use crate::progress::Observer;
-use crate::segments::{self, Segments};
+use crate::report::Report;
+use crate::scores::ScoreManifest;
+use crate::segments::{self, SegmentCounts, Segments};
 use crate::simulate::{Simulation, simulate};
 use crate::storage;
 
 /// The criteria of the demo: history and prediction in one predicate.
 const SEGMENTS: &str = include_str!("demo_segments.toml");
 
-/// Simulates, fits, scores and segments below `root`; returned: where everything is and what to type next.
+/// What the demo did.
+#[derive(Debug, Serialize)]
+pub struct Demo {
+    /// What every file is.
+    pub places: BTreeMap<&'static str, PathBuf>,
+    /// Commands that work when typed.
+    pub next: Vec<String>,
+    /// How good the models are.
+    pub report: Report,
+    /// What was scored.
+    pub scores: ScoreManifest,
+    /// Who is in which segment.
+    pub segments: SegmentCounts,
+}
+
+impl Demo {
+    /// For a terminal.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{}\n{}\n{}", self.report.to_text(), self.scores.to_text(), self.segments.to_text());
+        text.push_str("\nWhere everything is:\n");
+        for (what, path) in &self.places {
+            let _ = writeln!(text, "  {what:<12} {}", path.display());
+        }
+        text.push_str("\nWhat to type next:\n");
+        for command in &self.next {
+            let _ = writeln!(text, "  {command}");
+        }
+        text
+    }
+}
+
+/// Simulates, fits, scores and segments below `root`.
 ///
 /// # Errors
 /// Folders that cannot be written, or that hold something else.
-pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<String, Error> {
+pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo, Error> {
     let shop = root.join("datasets/demo");
     observer.stage("simulating a shop");
     let simulation = Simulation { customers, late_share: 0.01, dirty_share: 0.001, ..Simulation::default() };
@@ -58,28 +95,25 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Stri
     std::fs::create_dir_all(&memberships).map_err(FileError::at("create the folder", &memberships))?;
     let counts = segments::evaluate(&segments, &scores, &memberships, as_of, rayon::current_num_threads())?;
 
-    let mut text = fitted.bundle.report.to_text();
-    let _ = writeln!(text, "\n{}", manifest.to_text());
-    let _ = writeln!(text, "{}", counts.to_text());
-    let line = |what: &str, path: &Path| format!("  {what:<12} {}\n", path.display());
-    text.push_str("Where everything is:\n");
-    text.push_str(&line("events", &shop.join("events")));
-    text.push_str(&line("truth", &shop.join("truth")));
-    text.push_str(&line("bundle", bundle));
-    text.push_str(&line("report", &bundle.join("report.html")));
-    text.push_str(&line("scores", &scores));
-    text.push_str(&line("criteria", &criteria));
-    text.push_str(&line("segments", &memberships.join(format!("as_of={as_of}"))));
-    let events = shop.join("events");
-    let _ = write!(
-        text,
-        "\nWhat to type next:\n  \
-         bellwether-train check --events {0}\n  \
-         bellwether-score run --bundle {1} --events {0} --as-of {as_of} --segments {2}\n  \
-         bellwether-train fit --events YOUR_EVENTS --out models/shop\n",
-        events.display(),
-        models.display(),
-        criteria.display(),
-    );
-    Ok(text)
+    let places = BTreeMap::from([
+        ("events", shop.join("events")),
+        ("truth", shop.join("truth")),
+        ("bundle", bundle.clone()),
+        ("report", bundle.join("report.html")),
+        ("scores", scores),
+        ("criteria", criteria.clone()),
+        ("segments", memberships.join(format!("as_of={as_of}"))),
+    ]);
+    let events = shell(shop.join("events"));
+    let (models, criteria) = (shell(&models), shell(&criteria));
+    let (out, segments_out) = (shell(root.join("scores")), shell(&memberships));
+    let next = vec![
+        format!("bellwether-train check --events {events}"),
+        format!(
+            "bellwether-score run --bundle {models} --events {events} --as-of {as_of} --segments {criteria} --out {out} --segments-out {segments_out}"
+        ),
+        format!("bellwether-score segment --scores {out} --segments {criteria} --as-of {as_of} --out {segments_out}"),
+        "bellwether-train fit --events YOUR_EVENTS --out models/shop".to_string(),
+    ];
+    Ok(Demo { places, next, report: fitted.bundle.report, scores: manifest, segments: counts })
 }

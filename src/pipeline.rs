@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::{Error, ExitCode, Explain, Reason};
 use crate::events::{Events, ReadLimit, ReadSummary};
 use crate::progress::Observer;
-use crate::report::{Fact, Report};
+use crate::report::{self, Fact, Report, format};
 use crate::scores::{self, ScoreManifest, ScoreOptions};
 use crate::segments::Segments;
 use crate::split::Split;
@@ -82,8 +82,9 @@ pub fn read_timelines(
     observer: &dyn Observer,
 ) -> Result<(Timelines, ReadSummary), Error> {
     let events = Events::open(specs, config)?;
-    for line in events.mapping().lines() {
-        observer.note(&line);
+    observer.note(&events.mapping().note());
+    for warning in &events.mapping().warnings {
+        observer.warn(warning);
     }
     observer.stage("reading events");
     let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
@@ -95,6 +96,7 @@ pub fn read_timelines(
         observer.advance(done, total);
     }
     let summary = reader.finish()?;
+    left_out(&summary, observer);
     if summary.used == 0
         && let Some(as_of) = as_of
         && summary.future_rows > 0
@@ -104,6 +106,27 @@ pub fn read_timelines(
     observer.stage("sorting timelines");
     let timelines = builder.finish()?;
     Ok((timelines, summary))
+}
+
+/// No row is dropped in silence.
+fn left_out(summary: &ReadSummary, observer: &dyn Observer) {
+    let rows = summary.rows;
+    for rejected in summary.rejects.values() {
+        observer.warn(&format!("{rejected}: unusable, left out"));
+    }
+    if let Some(path) = &summary.rejects_file {
+        let rejected = summary.rejected();
+        observer.note(&format!("{rejected} of {rows} rows are unusable and kept in {}", path.display()));
+    }
+    if summary.anonymous_rows > 0 {
+        let (count, worth) = (summary.anonymous_rows, summary.anonymous_value);
+        let share = count as f64 / rows.max(1) as f64 * 100.0;
+        observer.note(&format!("{count} of {rows} rows ({share:.1} %), worth {worth:.2}, have no customer: left out"));
+    }
+    if summary.future_rows > 0 {
+        observer
+            .note(&format!("{} of {rows} rows happen, or arrive, at or after as_of: left out", summary.future_rows));
+    }
 }
 
 /// Events → timelines → features and labels → fitted targets → a bundle on disk.
@@ -119,8 +142,8 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
         day
     });
     let trained = training::train(&options.config, &timelines, as_of, observer)?;
-    for warning in &trained.warnings {
-        observer.warn(warning);
+    for warning in report::together(&trained.warnings) {
+        observer.warn(&warning);
     }
     let report = Report {
         bundle: String::new(),
@@ -171,16 +194,16 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
 fn facts(timelines: &Timelines, data: &ReadSummary) -> Vec<Fact> {
     let fact = |name: &str, value: String| Fact { name: name.to_string(), value };
     let mut facts = vec![
-        fact("customers", timelines.customers().to_string()),
-        fact("events", data.used.to_string()),
+        fact("customers", format::count(timelines.customers() as u64)),
+        fact("events", format::count(data.used)),
         fact("first event", timelines.first_day.to_string()),
         fact("last event", timelines.last_day.to_string()),
     ];
     if data.anonymous_rows > 0 {
-        facts.push(fact("rows without a customer, left out", data.anonymous_rows.to_string()));
+        facts.push(fact("rows without a customer, left out", format::count(data.anonymous_rows)));
     }
     if data.future_rows > 0 {
-        facts.push(fact("events at or after as_of, left out", data.future_rows.to_string()));
+        facts.push(fact("events at or after as_of, left out", format::count(data.future_rows)));
     }
     facts
 }
@@ -204,11 +227,62 @@ pub struct RunOptions {
     pub segments: Option<Segments>,
 }
 
+/// Events that stop days before the day of scoring.
+#[derive(Debug, thiserror::Error)]
+#[error("the {gap} days before the scoring date have no events")]
+struct Stale {
+    as_of: Day,
+    last: Day,
+    gap: i32,
+    out: PathBuf,
+}
+
+impl Explain for Stale {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::DataRejected
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        Some(Reason::NoRecentData)
+    }
+
+    fn details(&self) -> Vec<String> {
+        vec![
+            format!("last event {}, scoring date {}", self.last, self.as_of),
+            "Scored now, these days would look like silence and raise churn for every customer.".into(),
+            format!("No partition was written; those in {} are untouched.", self.out.display()),
+        ]
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![
+            format!("to score the day after the last event, use `--as-of {}`", self.last.plus(1)),
+            format!("if the shop was really closed, use `--max-gap {}`", self.gap),
+        ]
+    }
+
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        vec![("gap_days", self.gap.max(0) as u64)]
+    }
+}
+
 /// Bundle + events → a dated partition of scores.
 ///
 /// # Errors
 /// A bundle that cannot be used, events that cannot be read, nobody to score, a folder that cannot be written.
 pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManifest, PathBuf), Error> {
+    run_within(options, None, observer)
+}
+
+/// [`run`], refusing events that stop more than `max_gap` days before `as_of`; `None` only warns of them.
+///
+/// # Errors
+/// As [`run`], and when the gap is longer.
+pub fn run_within(
+    options: &RunOptions,
+    max_gap: Option<u16>,
+    observer: &dyn Observer,
+) -> Result<(ScoreManifest, PathBuf), Error> {
     let bundle = Bundle::load(&options.bundle)?;
     if let Some(segments) = &options.segments {
         segments.check(&scores::columns(&bundle, options.with_features))?;
@@ -222,11 +296,16 @@ pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManife
         day
     });
     let mut warnings = Vec::new();
-    let silence = as_of.since(timelines.last_day) - 1;
-    if silence > 0 {
+    let last = timelines.last_day;
+    let gap = as_of.since(last) - 1 - i32::from(config.events.settle_days);
+    if let Some(max_gap) = max_gap
+        && gap > i32::from(max_gap)
+    {
+        return Err(Stale { as_of, last, gap, out: options.out.clone() }.into());
+    }
+    if gap > 0 {
         warnings.push(format!(
-            "The events stop {silence} days before as_of: the last is of {}. These days look like silence and raise churn.",
-            timelines.last_day
+            "The events stop {gap} days before as_of: the last is of {last}. These days look like silence and raise churn."
         ));
     }
     for warning in &warnings {

@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 
 use bellwether::cli::{self, CommonFlags, Terminal};
-use bellwether::config::Config;
+use bellwether::config::{Config, DEFAULT};
 use bellwether::demo;
 use bellwether::error::{Error, ExitCode};
 use bellwether::events::{Events, check};
 use bellwether::pipeline::{self, FitOptions};
+use bellwether::progress::Observer;
 use bellwether::simulate::{Simulation, simulate};
 use bellwether::time::Day;
 use clap::{Args, Parser, Subcommand};
 
 /// Learns from customer events who will leave, what each customer will spend and what they will buy next
 #[derive(Parser)]
-#[command(version, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "bellwether-train", version, propagate_version = true, max_term_width = 100, after_help = format!("{EXAMPLES}\n\n{}", cli::EXIT_CODES))]
 struct Cli {
     #[command(flatten)]
     common: CommonFlags,
@@ -24,12 +25,10 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  bellwether-train demo                                     everything at once, on a simulated shop
-  bellwether-train check --events shop.csv.gz               what the data hold, and what can be learned
+  bellwether-train demo                                 a simulated shop, start to end
+  bellwether-train check --events shop.csv.gz           what the data hold
   bellwether-train fit --events 'data/*.parquet' --out models/shop
-  bellwether-train fit --events data/ --config shop.toml --as-of 2026-08-21
-
-Exit codes: 0 done, 1 our bug, 2 wrong usage, 3 data rejected, 4 bundle unusable, 5 quality gate missed";
+  bellwether-train fit --events data/ --config shop.toml --as-of 2026-08-21";
 
 #[derive(Subcommand)]
 enum Command {
@@ -46,7 +45,7 @@ enum Command {
 #[derive(Args)]
 struct Source {
     /// Files, folders, globs or hive partitions of events: Parquet, CSV, TSV, NDJSON, each plain, gzip or zstd
-    #[arg(long, short, required = true, num_args = 1.., value_name = "PATH")]
+    #[arg(long, short, required_unless_present = "print_config", num_args = 1.., value_name = "PATH")]
     events: Vec<String>,
     /// Settings in TOML; only what differs from the defaults
     #[arg(long, short, value_name = "FILE")]
@@ -67,7 +66,10 @@ impl Source {
 Examples:
   bellwether-train fit --events shop.parquet
   bellwether-train fit --events data/ --config shop.toml --as-of 2026-08-21 --out models/shop
-  bellwether-train fit --events data/ --print-config > shop.toml")]
+  bellwether-train fit --print-config > shop.toml
+
+Writes OUT/<bundle id>/ with report.html, CARD.md and the models, and OUT/current, which names it.
+Without a config: churn, orders and value at 90 days, categories at 30; less if history is short.")]
 struct Fit {
     #[command(flatten)]
     source: Source,
@@ -83,12 +85,18 @@ struct Fit {
     /// Do all the work and write no bundle
     #[arg(long)]
     dry_run: bool,
-    /// Print every setting with its value and stop
+    /// Print every setting with its value, and what it means, and stop
     #[arg(long)]
     print_config: bool,
 }
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  bellwether-train check --events shop.csv.gz
+  bellwether-train check --events 'data/*.parquet' --config shop.toml --json
+
+Exit code 3 when `fit` would refuse the data. Nothing is written.")]
 struct Check {
     #[command(flatten)]
     source: Source,
@@ -98,12 +106,14 @@ struct Check {
 #[command(after_help = "\
 Examples:
   bellwether-train simulate --customers 20000 --days 540 --seed 1 --out datasets/demo
-  bellwether-train simulate --customers 500000 --days 540 --seed 1 --late-share 0.02 --dirty-share 0.005 --out datasets/big")]
+  bellwether-train simulate --customers 500000 --late-share 0.02 --dirty-share 0.005 --out datasets/big
+
+Writes OUT/events/ (Parquet), OUT/customers.csv and OUT/truth/, what nobody can know of a real shop.")]
 struct Simulate {
-    /// Customers
+    /// Number of customers
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     customers: u64,
-    /// Days
+    /// Number of days
     #[arg(long, default_value_t = 540, value_name = "N")]
     days: u32,
     /// Seed of every random choice
@@ -124,6 +134,12 @@ struct Simulate {
 }
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  bellwether-train demo
+  bellwether-train demo --root /var/tmp/bellwether --customers 3000
+
+Prints the report, the scores, the segments, where everything is and what to type next.")]
 struct Demo {
     /// Customers of the simulated shop
     #[arg(long, default_value_t = 20_000, value_name = "N")]
@@ -134,13 +150,15 @@ struct Demo {
 }
 
 fn main() -> std::process::ExitCode {
-    let Cli { common, command } = Cli::parse();
+    let Cli { common, command } = cli::parse();
     cli::main_with(&common, |terminal| match command {
         Command::Fit(fit) => run_fit(fit, &common, terminal),
-        Command::Check(check) => run_check(&check, &common),
+        Command::Check(check) => run_check(&check, &common, terminal),
         Command::Simulate(simulate) => run_simulate(&simulate, &common, terminal),
         Command::Demo(settings) => {
-            cli::print(&demo::demo(&settings.root, settings.customers, terminal)?);
+            let done = demo::demo(&settings.root, settings.customers, terminal)?;
+            terminal.finish();
+            cli::print(&if common.json { cli::json(&done) } else { done.to_text() });
             Ok(ExitCode::Done)
         }
     })
@@ -149,9 +167,11 @@ fn main() -> std::process::ExitCode {
 fn run_fit(fit: Fit, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
     let config = fit.source.config()?;
     if fit.print_config {
-        cli::print(&config.to_toml());
+        // Without a config the defaults are the manual, with a comment on each setting.
+        cli::print(&if fit.source.config.is_some() { config.to_toml() } else { DEFAULT.to_string() });
         return Ok(ExitCode::Done);
     }
+    let events: Vec<String> = fit.source.events.iter().map(cli::shell).collect();
     let options = FitOptions {
         events: fit.source.events,
         config,
@@ -160,28 +180,46 @@ fn run_fit(fit: Fit, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCo
         rejects: fit.rejects,
         dry_run: fit.dry_run,
     };
+    let models = cli::shell(&options.out);
     let result = pipeline::fit(options, terminal)?;
     terminal.finish();
     let report = &result.bundle.report;
-    cli::print(&if common.json { report.to_json() } else { report.to_text() });
-    if let Some(folder) = &result.folder
-        && !common.json
-    {
-        cli::print(&format!("bundle: {}\nreport: {}", folder.display(), folder.join("report.html").display()));
+    if common.json {
+        cli::print(&cli::json(&serde_json::json!({ "bundle": result.folder, "report": report })));
+        return Ok(ExitCode::Done);
     }
+    cli::print(&report.to_text());
+    let Some(folder) = &result.folder else {
+        terminal.note("no bundle was written: --dry-run");
+        return Ok(ExitCode::Done);
+    };
+    cli::print(&format!("\nbundle: {}\nreport: {}", folder.display(), folder.join("report.html").display()));
+    terminal.next(&format!(
+        "bellwether-score run --bundle {models} --events {} --as-of {}",
+        events.join(" "),
+        result.bundle.manifest.as_of
+    ));
     Ok(ExitCode::Done)
 }
 
-fn run_check(check: &Check, common: &CommonFlags) -> Result<ExitCode, Error> {
+fn run_check(check: &Check, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
     let config = check.source.config()?;
     let events = Events::open(&check.source.events, &config)?;
+    terminal.stage("reading events");
     let report = check::check(&events, &config)?;
+    terminal.finish();
     cli::print(&if common.json { cli::json(&report) } else { report.to_text() });
-    Ok(if report.problems().is_empty() { ExitCode::Done } else { ExitCode::DataRejected })
+    if !report.problems().is_empty() {
+        terminal.note("`fit` would refuse these data (exit code 3)");
+        return Ok(ExitCode::DataRejected);
+    }
+    let events: Vec<String> = check.source.events.iter().map(cli::shell).collect();
+    let config = check.source.config.as_ref().map(|path| format!(" --config {}", cli::shell(path))).unwrap_or_default();
+    terminal.next(&format!("bellwether-train fit --events {}{config}", events.join(" ")));
+    Ok(ExitCode::Done)
 }
 
 fn run_simulate(settings: &Simulate, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
-    use bellwether::progress::Observer;
     let simulation = Simulation {
         customers: settings.customers,
         days: settings.days,
@@ -207,5 +245,7 @@ fn run_simulate(settings: &Simulate, common: &CommonFlags, terminal: &Terminal) 
             simulated.folder.display()
         )
     });
+    let events = cli::shell(simulated.folder.join("events"));
+    terminal.next(&format!("bellwether-train check --events {events}"));
     Ok(ExitCode::Done)
 }

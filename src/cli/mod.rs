@@ -3,8 +3,9 @@
 mod terminal;
 
 use std::io::Write;
+use std::path::Path;
 
-use clap::Args;
+use clap::{Args, Parser};
 
 use crate::error::{Error, ExitCode, Explain};
 
@@ -13,16 +14,24 @@ pub use terminal::Terminal;
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub struct CommonFlags {
-    /// Print errors only
-    #[arg(long, short, global = true)]
+    /// Print the result, warnings and errors, but no progress and no notes
+    #[arg(long, short, global = true, help_heading = COMMON)]
     pub quiet: bool,
-    /// Print results, and errors, as JSON
-    #[arg(long, global = true)]
+    /// Print the result, or the error, as one JSON object on stdout
+    #[arg(long, global = true, help_heading = COMMON)]
     pub json: bool,
     /// Threads to work with [default: one for each processor]; results do not depend on it
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, help_heading = COMMON, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
+
+const COMMON: &str = "Options of every command";
+
+/// The last lines of every help text.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0 done   1 a fault of bellwether   2 wrong usage   3 data rejected
+  4 bundle unusable   5 quality gate missed";
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start {threads} threads")]
@@ -36,6 +45,50 @@ impl Explain for ThreadsError {
     fn exit_code(&self) -> ExitCode {
         ExitCode::Usage
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the command stopped where it should not")]
+struct Fault;
+
+impl Explain for Fault {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Bug
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["report the command and the lines above; a former bundle or partition is untouched".into()]
+    }
+}
+
+/// What was typed. Help, or a mistake, ends the program here: with exit code 2, and as JSON too if that was asked for.
+pub fn parse<C: Parser>() -> C {
+    C::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+            let text = error.render().to_string();
+            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let first = lines.next().unwrap_or_default();
+            let message = first.strip_prefix("error: ").unwrap_or(first);
+            let details: Vec<&str> = lines.filter(|line| !line.starts_with("For more information")).collect();
+            print(&json(&serde_json::json!({
+                "error": message,
+                "causes": [],
+                "exit_code": ExitCode::Usage as u8,
+                "reason": null,
+                "counts": {},
+                "details": details,
+                "hints": ["`--help` shows every flag, and examples"],
+            })));
+        }
+        error.exit()
+    })
+}
+
+/// A path, or a pattern, as a shell takes it.
+pub fn shell(path: impl AsRef<Path>) -> String {
+    let text = path.as_ref().display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-=+:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Prints a result on stdout. A reader that has gone away is no error.
@@ -67,8 +120,9 @@ pub fn main_with(
     };
     let terminal = Terminal::new(flags.quiet);
     let result = started.and_then(|()| {
-        // A panic is a fault of ours: exit code 1, after the message that the panic itself prints.
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| command(&terminal))).unwrap_or(Ok(ExitCode::Bug))
+        // A panic prints where it happened; what is left is to say so as every other error does.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| command(&terminal)))
+            .unwrap_or_else(|_| Err(Fault.into()))
     });
     terminal.finish();
     let code = match result {
@@ -82,4 +136,16 @@ pub fn main_with(
         }
     };
     std::process::ExitCode::from(code as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(shell("data/as_of=2026-08-21/a.csv"), "data/as_of=2026-08-21/a.csv");
+        assert_eq!(shell("my shop/*.csv"), "'my shop/*.csv'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
+    }
 }

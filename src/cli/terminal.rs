@@ -1,6 +1,8 @@
 //! Stages, notes and warnings on stderr; bars on a terminal only.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,6 +13,8 @@ use crate::progress::Observer;
 pub struct Terminal {
     quiet: bool,
     bar: Option<ProgressBar>,
+    /// Notes and warnings are told once, though several stages may come to them.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl Terminal {
@@ -22,7 +26,7 @@ impl Terminal {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { quiet, bar }
+        Self { quiet, bar, told: Mutex::default() }
     }
 
     fn line(&self, text: &str) {
@@ -32,6 +36,17 @@ impl Terminal {
         match &self.bar {
             Some(bar) => bar.suspend(write),
             None => write(),
+        }
+    }
+
+    fn is_new(&self, text: &str) -> bool {
+        self.told.lock().is_ok_and(|mut told| told.insert(text.to_string()))
+    }
+
+    /// Says what to type next, after the result.
+    pub fn next(&self, command: &str) {
+        if !self.quiet {
+            self.line(&format!("\nnext:\n  {command}"));
         }
     }
 
@@ -64,12 +79,14 @@ impl Observer for Terminal {
     }
 
     fn note(&self, text: &str) {
-        if !self.quiet {
+        if !self.quiet && self.is_new(text) {
             self.line(text);
         }
     }
 
     fn warn(&self, text: &str) {
-        self.line(&format!("warning: {text}"));
+        if self.is_new(text) {
+            self.line(&format!("warning: {text}"));
+        }
     }
 }

@@ -86,6 +86,37 @@ impl Mapping {
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         lines
     }
+
+    /// The mapping as a paragraph of few lines: columns that already have our names are only listed.
+    pub fn note(&self) -> String {
+        const WIDTH: usize = 100;
+        let mut parts = Vec::new();
+        let mut named = Vec::new();
+        for line in self.lines() {
+            match line.split_once(' ').map(|(role, text)| (role, text.trim_start())) {
+                Some(("warning:", _)) | None => {}
+                Some((role, text)) if text == format!("`{role}`") => named.push(role.to_string()),
+                Some(("not", text)) => parts.push(format!("not used: {}", text.trim_start_matches("used").trim())),
+                Some((role, text)) => parts.push(format!("{role} = {text}")),
+            }
+        }
+        if !named.is_empty() {
+            parts.push(format!("as named: {}", named.join(", ")));
+        }
+        let mut text = String::from("columns:");
+        let mut used = text.len();
+        for part in parts {
+            let width = part.chars().count() + 2;
+            if used + width > WIDTH && used > "columns:".len() {
+                text.push_str("\n        ");
+                used = "columns:".len();
+            }
+            text.push_str(&format!(" {part};"));
+            used += width;
+        }
+        text.pop();
+        text
+    }
 }
 
 impl fmt::Display for Mapping {

@@ -3,7 +3,7 @@
 //! Each number has its window, its count, its interval and baselines beside it. A number that is missing stays missing to the
 //! last cell: "–" in text and HTML, `null` in JSON.
 
-mod format;
+pub(crate) mod format;
 mod html;
 mod plots;
 mod summary;
@@ -14,6 +14,28 @@ use serde::{Deserialize, Serialize};
 use crate::config::TargetKind;
 use crate::metrics::{Decile, Evaluated, Intervals, MetricValue, ReliabilityBin};
 use crate::time::{Day, Window};
+
+/// Warnings that say the same of several columns (`COLUMN: what`), told as one.
+pub fn together(warnings: &[String]) -> Vec<String> {
+    let mut told: Vec<(Vec<&str>, &str)> = Vec::new();
+    for warning in warnings {
+        let (column, what) = match warning.split_once(": ") {
+            Some((column, what)) if !column.contains(' ') => (Some(column), what),
+            _ => (None, warning.as_str()),
+        };
+        match told.iter_mut().find(|(columns, said)| !columns.is_empty() && *said == what) {
+            Some((columns, _)) if column.is_some() => columns.extend(column),
+            _ => told.push((column.into_iter().collect(), what)),
+        }
+    }
+    let line = |(columns, what): (Vec<&str>, &str)| match columns[..] {
+        [] => what.to_string(),
+        [one] => format!("{one}: {what}"),
+        [one, other] => format!("{one} and {other}: {what}"),
+        [first, ref rest @ ..] => format!("{first} and {} columns more: {what}", rest.len()),
+    };
+    told.into_iter().map(line).collect()
+}
 
 /// Everything that is known of a bundle's quality.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,6 +9,8 @@ use super::{Report, Role, TargetReport, format};
 pub const WIDTH: usize = 120;
 /// Features listed; JSON and HTML have all.
 const FEATURES: usize = 15;
+/// Rules listed of each target: half of them from either end of the list, which goes from the most likely to the least.
+const RULES: usize = 8;
 /// A line below the header and nothing else.
 const PRESET: &str = "     ──            ";
 
@@ -19,7 +21,7 @@ pub fn print(report: &Report) -> String {
     if !facts.is_empty() {
         wrap(&mut out, "  ", &facts.join("; "));
     }
-    for warning in &report.warnings {
+    for warning in super::together(&report.warnings) {
         wrap(&mut out, "", &format!("warning: {warning}"));
     }
     for target in report.single_targets() {
@@ -30,14 +32,22 @@ pub fn print(report: &Report) -> String {
         out.push(String::new());
         together(&mut out, &group);
     }
-    if !report.features.is_empty() {
+    if report.features.iter().any(|feature| feature.importance.is_some()) {
         out.push(String::new());
         features(&mut out, report);
     }
     for rules in report.rules.iter().filter(|rules| !rules.rules.is_empty()) {
         out.push(String::new());
         wrap(&mut out, "", &format!("{} as rules", rules.target));
-        for rule in &rules.rules {
+        let all = rules.rules.len();
+        let hidden = if all > RULES { RULES / 2..all - RULES / 2 } else { all..all };
+        for (index, rule) in rules.rules.iter().enumerate() {
+            if index == hidden.start {
+                out.push(format!("  … {} more in report.html", hidden.len()));
+            }
+            if hidden.contains(&index) {
+                continue;
+            }
             let depth = rule.len() - rule.trim_start_matches(' ').len();
             wrap(&mut out, &" ".repeat(2 + depth.min(WIDTH / 2)), rule); // a tree is read by its indentation
         }
@@ -237,7 +247,7 @@ fn wrap(out: &mut Vec<String>, indent: &str, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::{TargetRules, sample};
     use super::*;
 
     #[test]
@@ -268,6 +278,20 @@ mod tests {
         assert!(text.contains("the history is too short for a later one"));
         assert!(text.contains("… 13 between …"), "{text}");
         assert!(text.contains("Intervals: 95 %, percentile bootstrap, 200 resamples of 2,400 customers."));
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_warnings_of_many_columns_are_one() {
+        let mut report = sample::report();
+        report.warnings = ["a_30d", "b_30d", "c_30d"].map(|column| format!("{column}: too few labels.")).to_vec();
+        let rules = (0..11).map(|rule| format!("purchases > {rule} → 50 %")).collect();
+        report.rules = vec![TargetRules { target: "churn".into(), rules }];
+        let text = report.to_text();
+        assert_eq!(text.matches("too few labels").count(), 1);
+        assert!(text.contains("warning: a_30d and 2 columns more: too few labels."), "{text}");
+        assert!(text.contains("purchases > 3 →") && text.contains("purchases > 7 →"), "{text}");
+        assert!(!text.contains("purchases > 4 →") && !text.contains("purchases > 6 →"), "{text}");
+        assert!(text.contains("  … 3 more in report.html"), "{text}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::error::{Error, ExitCode, Explain, FileError, Reason};
 use crate::events::ReadSummary;
 use crate::features::Sweep;
 use crate::progress::Observer;
+use crate::report::format::count;
 use crate::storage;
 use crate::time::Day;
 use crate::timeline::Timelines;
@@ -78,14 +79,20 @@ impl ScoreManifest {
     /// For a terminal.
     pub fn to_text(&self) -> String {
         use std::fmt::Write;
-        let mut text = format!("{} rows at {} by bundle {}\n", self.rows, self.as_of, self.bundle_id);
+        const COLUMNS: usize = 16;
+        let mut text = format!("{} rows at {} by bundle {}\n", count(self.rows), self.as_of, self.bundle_id);
         for (what, counts) in [("status", &self.rows_by_status), ("stage", &self.rows_by_stage)] {
-            let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            let counts: Vec<String> = counts.iter().map(|(name, rows)| format!("{name} {}", count(*rows))).collect();
             let _ = writeln!(text, "  by {what}: {}", counts.join(", "));
         }
-        for (column, mean) in &self.means {
+        let width = self.means.keys().take(COLUMNS).map(|column| column.chars().count()).max().unwrap_or(0);
+        let _ = writeln!(text, "  {:<width$}  {:>10}  {:>14}", "", "mean", "sum");
+        for (column, mean) in self.means.iter().take(COLUMNS) {
             let mean = mean.map_or("–".to_string(), |mean| format!("{mean:.4}"));
-            let _ = writeln!(text, "  {column}: mean {mean}, sum {:.2}", self.totals[column]);
+            let _ = writeln!(text, "  {column:<width$}  {mean:>10}  {:>14.2}", self.totals[column]);
+        }
+        if self.means.len() > COLUMNS {
+            let _ = writeln!(text, "  … {} more in manifest.json", self.means.len() - COLUMNS);
         }
         text
     }

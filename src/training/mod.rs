@@ -175,6 +175,14 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         .map(|target| Split::new(timelines.first_day, as_of, target.horizon, &config.training))
         .collect::<Result<_, SplitError>>()?;
 
+    for target in &targets {
+        let about = match target.groups.len() {
+            0 => target.sentence(None),
+            1 => target.sentence(Some(0)),
+            groups => format!("{}, and so for {} categories more", target.sentence(Some(0)), groups - 1),
+        };
+        observer.note(&format!("target {}: {about}", target.name));
+    }
     observer.stage(&format!("building {} features", features.len()));
     let material = Material::build(config, timelines, &plan, &targets, &splits, as_of);
     observer.note(&format!("{} feature rows at {} cut-offs", material.rows(), material.cut_offs()));
