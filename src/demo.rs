@@ -12,6 +12,7 @@ use crate::error::{Error, FileError};
 use crate::pipeline::{self, FitOptions, RunOptions};
 use crate::progress::Observer;
 use crate::report::Report;
+use crate::scores::ScoreFormat;
 use crate::scores::ScoreManifest;
 use crate::segments::{self, SegmentCounts, Segments};
 use crate::simulate::{Simulation, simulate};
@@ -86,6 +87,7 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
         as_of: Some(as_of),
         out: root.join("scores"),
         with_features: true,
+        format: ScoreFormat::Parquet,
         rejects: None,
         segments: Some(segments.clone()),
     };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ConfigError, Eligible, Per, TargetConfig, TargetKind, nearest};
 use crate::error::{ExitCode, Explain, Reason};
-use crate::features::{Feature, Group, RowKey, RowRequest, is_order_line, slug, slugs};
+use crate::features::{Feature, Group, Plans, RowKey, RowRequest, is_order_line, slug, slugs};
 use crate::time::{Day, Horizon, Window};
 use crate::timeline::{Event, NO_CATEGORY, OrdersOfDay, Timelines, Vocabularies};
 
@@ -186,22 +186,22 @@ impl Target {
 
     /// The configured targets, or churn, orders and value at `default_horizon` and categories at 30 days.
     ///
-    /// Groups are the most frequent of the events known at `frozen_at`.
+    /// Groups, and the features that `eligible` may name, are those of the plan of the target's horizon: no other
+    /// target has a say in them.
     ///
     /// # Errors
     /// An event that never happens, a rule over an unknown feature, two targets with one column.
     pub fn resolve(
         config: &Config,
         timelines: &Timelines,
-        features: &[Feature],
-        frozen_at: Day,
+        plans: &mut Plans,
         default_horizon: Horizon,
     ) -> Result<Vec<Self>, TargetError> {
         let order_event = &config.events.order_event;
-        let has_money = features.iter().any(|feature| feature.name == "spend");
-        let order_groups = || groups(timelines, order_event, 1, frozen_at);
         let declared: Vec<(String, TargetConfig)> = if config.target.is_empty() {
-            Self::default_ones(config, default_horizon, has_money, !order_groups().is_empty())
+            let plan = plans.of(default_horizon);
+            let has_categories = !groups(timelines, order_event, 1, plan.frozen_at).is_empty();
+            Self::default_ones(config, default_horizon, plan.kinds[0].has_money, has_categories)
         } else {
             config.target.iter().map(|(name, target)| (name.clone(), target.clone())).collect()
         };
@@ -218,6 +218,8 @@ impl Target {
                     events: names.to_vec(),
                 });
             }
+            let plan = plans.of(declared.horizon_days);
+            let (features, frozen_at) = (plan.features(), plan.frozen_at);
             for comparison in declared.eligible.iter().flat_map(Eligible::comparisons) {
                 if !features.iter().any(|feature| feature.name == comparison.feature) {
                     let nearest = nearest(&comparison.feature, features.iter().map(|feature| feature.name.as_str()));

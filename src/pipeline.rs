@@ -8,7 +8,7 @@ use crate::error::{Error, ExitCode, Explain, Reason};
 use crate::events::{Events, ReadLimit, ReadSummary};
 use crate::progress::Observer;
 use crate::report::{self, Fact, Report, format};
-use crate::scores::{self, ScoreManifest, ScoreOptions};
+use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions};
 use crate::segments::Segments;
 use crate::split::Split;
 use crate::time::Day;
@@ -172,7 +172,7 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
         bellwether_version: String::new(),
         bundle_id: String::new(),
         as_of,
-        features: trained.parameters.plan.features(),
+        features: trained.parameters.catalogue.features(),
         splits,
         columns,
         customers: timelines.customers() as u64,
@@ -221,6 +221,8 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Whether every feature is a column, too.
     pub with_features: bool,
+    /// Format of the data file.
+    pub format: ScoreFormat,
     /// Where unusable rows are kept; below `out` when absent.
     pub rejects: Option<PathBuf>,
     /// Criteria that the columns must be able to express; checked before anything is read.
@@ -311,6 +313,7 @@ pub fn run_within(
     for warning in &warnings {
         observer.warn(warning);
     }
-    let options = ScoreOptions { out: options.out.clone(), as_of, with_features: options.with_features };
+    let options =
+        ScoreOptions { out: options.out.clone(), as_of, with_features: options.with_features, format: options.format };
     scores::score(&bundle, &timelines, data, &options, warnings, observer)
 }

@@ -770,9 +770,9 @@ fn check_reports_instead_of_stopping() {
     assert_eq!((money.rows, money.sum, money.min, money.max), (240, f64::from(sum), 1.0, 250.0));
     let orders = report.orders.as_ref().unwrap();
     assert!(orders.conflicting > 100, "neighbouring days share an id and have different customers");
-    // 250 days: 111 + 2 x 111 = 27 + 222 = 249 fits, 112 does not (28 + 224).
+    // 250 days: 200 and a quarter of it fit, 201 does not (50 + 201).
     assert!(
-        report.targets.iter().all(|target| target.longest_horizon_days == 111 && target.obstacle.is_none()),
+        report.targets.iter().all(|target| target.longest_horizon_days == 200 && target.obstacle.is_none()),
         "{:?}",
         report.targets
     );

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bellwether::cli::{self, CommonFlags, Terminal};
 use bellwether::error::{Error, ExitCode, FileError};
 use bellwether::pipeline::{self, RunOptions};
+use bellwether::scores::ScoreFormat;
 use bellwether::scores::ScoreManifest;
 use bellwether::segments::{self, SegmentCounts, Segments};
 use bellwether::time::Day;
@@ -64,6 +65,9 @@ struct Run {
     /// Write every feature as a column, too: criteria over history need them
     #[arg(long)]
     with_features: bool,
+    /// Format of the score file; segments are evaluated over Parquet
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: ScoreFormat,
     /// Segment criteria to evaluate afterwards; implies --with-features
     #[arg(long, value_name = "FILE")]
     segments: Option<PathBuf>,
@@ -124,6 +128,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Exi
         events: run.events,
         as_of: run.as_of,
         with_features: run.with_features || segments.is_some(),
+        format: run.format,
         out: run.out,
         rejects: run.rejects,
         segments: segments.clone(),

@@ -14,8 +14,11 @@ use crate::models::tree::TreeModel;
 /// `parameters.json` of a bundle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
-    /// What the catalogue is generated from.
-    pub plan: Plan,
+    /// The catalogue of feature columns, stages and the churn factor: frozen at the bundle's `as_of`. It judges nothing,
+    /// so that it may know all of the history, and no target changes it.
+    pub catalogue: Plan,
+    /// What the features of the targets are generated from, one for each horizon.
+    pub plans: Vec<Plan>,
     /// Every target in the order of its columns.
     pub targets: Vec<FittedTarget>,
     /// Occurrence models that targets refer to by index.
@@ -27,6 +30,8 @@ pub struct Parameters {
 pub struct FittedTarget {
     /// What is predicted.
     pub target: Target,
+    /// Index of the plan whose features it takes.
+    pub plan: usize,
     /// Features as the logistic models take them; none for amounts and counts.
     pub preparation: Option<Preparation>,
     /// One for each score column.

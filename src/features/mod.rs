@@ -8,12 +8,14 @@ mod activity;
 mod affinity;
 mod cadence;
 mod catalogue;
+mod plans;
 mod purchases;
 mod recency;
 mod sweep;
 mod table;
 
 pub use catalogue::{Feature, Group, Kind, Plan, Unit, slug, slugs};
+pub use plans::Plans;
 pub(crate) use sweep::is_order_line;
 pub use sweep::{Sweep, Walker};
 pub use table::{FeatureTable, RowKey, RowRequest};

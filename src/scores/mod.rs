@@ -6,6 +6,7 @@
 
 mod predict;
 mod schema;
+mod sink;
 mod stages;
 mod write;
 
@@ -28,6 +29,7 @@ use crate::timeline::Timelines;
 use predict::{PartitionScores, Predictor};
 
 pub use schema::SCHEMA_VERSION;
+pub use sink::ScoreFormat;
 
 /// What scoring is asked to write.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub struct ScoreOptions {
     pub as_of: Day,
     /// Whether every feature is a column, too.
     pub with_features: bool,
+    /// Format of the data file.
+    pub format: ScoreFormat,
 }
 
 /// `manifest.json` of a partition.
@@ -100,7 +104,7 @@ impl ScoreManifest {
 
 /// The columns of a bundle's score file.
 pub fn columns(bundle: &Bundle, with_features: bool) -> arrow::datatypes::SchemaRef {
-    let features = if with_features { bundle.parameters.plan.features() } else { Vec::new() };
+    let features = if with_features { bundle.parameters.catalogue.features() } else { Vec::new() };
     schema::schema(&bundle.parameters, &bundle.manifest.config.currency, &features)
 }
 
@@ -149,8 +153,9 @@ pub fn score(
 ) -> Result<(ScoreManifest, PathBuf), Error> {
     observer.stage("scoring");
     let parameters = &bundle.parameters;
-    let sweep = Sweep::new(&parameters.plan, &timelines.vocabularies);
-    let predictor = Predictor::new(parameters, timelines, &sweep, options.as_of)?;
+    let sweep = Sweep::new(&parameters.catalogue, &timelines.vocabularies);
+    let sweeps = parameters.plans.iter().map(|plan| Sweep::new(plan, &timelines.vocabularies)).collect();
+    let predictor = Predictor::new(parameters, timelines, &sweep, sweeps, options.as_of)?;
     let partitions: Vec<PartitionScores> = (0..timelines.partitions.len())
         .into_par_iter()
         .map(|partition| predictor.partition(partition))
@@ -164,9 +169,9 @@ pub fn score(
     storage::recover(&options.out)?;
     let target = options.out.join(format!("as_of={}", options.as_of));
     let manifest = storage::replace_folder(&target, |folder: &Path| {
-        let name = "part-00000.parquet";
+        let name = options.format.file_name();
         let path = folder.join(name);
-        table.write(&path, &sweep, options.as_of)?;
+        table.write(&path, options.format, &sweep, options.as_of)?;
         let files = BTreeMap::from([(name.to_string(), storage::fingerprint(&path)?)]);
         let manifest = ScoreManifest {
             as_of: options.as_of,

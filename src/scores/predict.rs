@@ -42,8 +42,11 @@ struct Positions {
 pub(super) struct Predictor<'a> {
     parameters: &'a Parameters,
     timelines: &'a Timelines,
-    pub(super) sweep: &'a Sweep<'a>,
-    pub(super) as_of: Day,
+    /// Of the catalogue.
+    sweep: &'a Sweep<'a>,
+    /// Of the targets' plans.
+    sweeps: Vec<Sweep<'a>>,
+    as_of: Day,
     positions: Positions,
     eligible: Vec<EligibleRows<'a>>,
     readers: Vec<SubjectReader>,
@@ -55,19 +58,22 @@ impl<'a> Predictor<'a> {
         parameters: &'a Parameters,
         timelines: &'a Timelines,
         sweep: &'a Sweep<'a>,
+        sweeps: Vec<Sweep<'a>>,
         as_of: Day,
     ) -> Result<Self, Error> {
-        let features = parameters.plan.features();
+        let features = parameters.catalogue.features();
         let position = |name: &str| features.iter().position(|feature| feature.name == name);
         let needed = |name: &str| position(name).expect("in every catalogue");
-        let eligible =
-            parameters.targets.iter().map(|fitted| EligibleRows::new(fitted.target.eligible.as_ref(), &features));
+        let eligible = parameters.targets.iter().map(|fitted| {
+            EligibleRows::new(fitted.target.eligible.as_ref(), &parameters.plans[fitted.plan].features())
+        });
         let order_model =
             parameters.occurrences.iter().position(|model| model.subject.is_order && model.subject.category.is_none());
         Ok(Self {
             parameters,
             timelines,
             sweep,
+            sweeps,
             as_of,
             positions: Positions {
                 tenure: needed("tenure_days"),
@@ -86,8 +92,12 @@ impl<'a> Predictor<'a> {
     /// Scores of the customers of a partition.
     pub(super) fn partition(&self, partition: usize) -> Result<PartitionScores, Error> {
         let request = RowRequest { as_of: self.as_of, share: 1.0 };
-        let table = FeatureTable::build_partition(self.timelines, self.sweep, partition, &[request]);
+        let build = |sweep: &Sweep| FeatureTable::build_partition(self.timelines, sweep, partition, &[request]);
+        let table = build(self.sweep);
         let rows = table.view();
+        // Every table has the same customers in the same order: a row depends on what is known, not on the plan.
+        let of_plans: Vec<FeatureTable> = self.sweeps.iter().map(build).collect();
+        let tenure: Vec<f32> = rows.column(self.positions.tenure).to_vec();
         let customers: Vec<u32> = table.keys.iter().map(|key| key.customer).collect();
         let histories = |model: usize| -> Vec<Option<History>> {
             let events = |&customer: &u32| self.timelines.partitions[partition].events(customer as usize);
@@ -95,11 +105,11 @@ impl<'a> Predictor<'a> {
         };
         let mut predictions = Vec::new();
         for (fitted, eligible) in self.parameters.targets.iter().zip(&self.eligible) {
-            predictions.extend(self.target(fitted, eligible, rows, &histories)?);
+            predictions.extend(self.target(fitted, eligible, of_plans[fitted.plan].view(), &tenure, &histories)?);
         }
         let column = |index: usize| rows.column(index).iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
         let positions = &self.positions;
-        let (order_days, tenure) = (column(positions.order_days), column(positions.tenure));
+        let order_days = column(positions.order_days);
         let (average_gap, last_gap) = (column(positions.average_gap), column(positions.last_gap));
         let churn_factor = column(positions.churn_factor);
         let (alive, days_to_next) = match self.order_model {
@@ -125,7 +135,7 @@ impl<'a> Predictor<'a> {
                 churn_factor: churn_factor[row],
                 average_gap: average_gap[row],
                 last_gap: last_gap[row],
-                base_gap: self.parameters.plan.base_gap_days,
+                base_gap: self.parameters.catalogue.base_gap_days,
             };
             rhythm.stage()
         };
@@ -159,17 +169,17 @@ impl<'a> Predictor<'a> {
         fitted: &FittedTarget,
         eligible: &EligibleRows,
         rows: ArrayView2<f32>,
+        tenure: &[f32],
         histories: &dyn Fn(usize) -> Vec<Option<History>>,
     ) -> Result<Vec<Vec<f64>>, Error> {
         let target = &fitted.target;
         let is_eligible: Vec<bool> =
             rows.axis_iter(Axis(0)).map(|row| eligible.holds(row.as_slice().expect("rows are contiguous"))).collect();
         let prepared = fitted.preparation.as_ref().map(|preparation| preparation.apply(rows)).transpose()?;
-        let tenure = |row: usize| rows[[row, self.positions.tenure]];
         let by_occurrence = |model: usize, prior: &TenurePrior, value: &dyn Fn(&Expectation) -> f64| {
             let expected = self.expect(model, &histories(model), target.horizon.days())?;
             let one = |(row, expected): (usize, &Option<Expectation>)| {
-                expected.as_ref().map_or_else(|| prior.mean(tenure(row)), value)
+                expected.as_ref().map_or_else(|| prior.mean(tenure[row]), value)
             };
             Ok::<Vec<f64>, Error>(expected.iter().enumerate().map(one).collect())
         };

@@ -14,11 +14,11 @@ use rayon::prelude::*;
 
 use super::predict::PartitionScores;
 use super::schema::{Extras, SCHEMA_VERSION, category_fields, category_target, extras, is_column_of_its_own, schema};
+use super::sink::{ScoreFormat, Sink};
 use crate::bundle::Bundle;
 use crate::error::FileError;
 use crate::features::{Feature, Sweep};
 use crate::metrics::ranking::{percentiles, permilles};
-use crate::storage::PartitionWriter;
 use crate::time::Day;
 use crate::timeline::{Timelines, sample_fraction};
 
@@ -150,9 +150,9 @@ impl<'a> Table<'a> {
     }
 
     /// Writes all rows; memory beyond the table: one batch with its features.
-    pub(super) fn write(&self, path: &Path, sweep: &Sweep, as_of: Day) -> Result<(), FileError> {
+    pub(super) fn write(&self, path: &Path, format: ScoreFormat, sweep: &Sweep, as_of: Day) -> Result<(), FileError> {
         let parameters = &self.bundle.parameters;
-        let features = if self.with_features { parameters.plan.features() } else { Vec::new() };
+        let features = if self.with_features { parameters.catalogue.features() } else { Vec::new() };
         let config = &self.bundle.manifest.config;
         let schema = schema(parameters, &config.currency, &features);
         let metadata = [
@@ -163,7 +163,7 @@ impl<'a> Table<'a> {
             ("bellwether.timezone", config.timezone.clone()),
         ];
         let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        let mut writer = PartitionWriter::create(path, schema.clone(), &metadata)?;
+        let mut writer = Sink::create(format, path, &schema, &metadata)?;
         let mut first = 0;
         let ranks: Vec<Option<Ranks>> = parameters
             .targets
@@ -201,8 +201,7 @@ impl<'a> Table<'a> {
                 writer.write(batch)?;
             }
         }
-        writer.finish()?;
-        Ok(())
+        writer.finish()
     }
 
     fn batch(

@@ -7,10 +7,10 @@ mod probability;
 pub(crate) use expected::quantity;
 pub(crate) use probability::from_expectation;
 
-use crate::bundle::Parameters;
+use crate::bundle::{FittedTarget, Parameters};
 use crate::config::Config;
 use crate::error::{ExitCode, Explain, Reason};
-use crate::features::Plan;
+use crate::features::{Plan, Plans};
 use crate::labels::Target;
 use crate::models::FitError;
 use crate::models::btyd::BtydError;
@@ -18,7 +18,7 @@ use crate::models::occurrence::{OccurrenceModel, Subject};
 use crate::progress::Observer;
 use crate::report::{FeatureNote, TargetReport, TargetRules};
 use crate::split::{self, Split};
-use crate::time::Day;
+use crate::time::{Day, Horizon};
 use crate::timeline::Timelines;
 use crate::{error::Error, split::SplitError};
 
@@ -158,15 +158,12 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
     let longest = declared.max().unwrap_or(default_horizon);
     // Fails here, before any work, when the longest horizon does not fit.
     Split::new(timelines.first_day, as_of, longest, &config.training)?;
-    // The catalogue and the groups are frozen where the earliest test window begins: the judged fit must not know
-    // what will be frequent in it.
-    let frozen_at = as_of.plus(-longest.days());
-    let plan = Plan::new(timelines, config, frozen_at);
-    let features = plan.features();
-    let targets = Target::resolve(config, timelines, &features, frozen_at, default_horizon)?;
+    let mut plans = Plans::new(config, timelines, as_of);
+    let targets = Target::resolve(config, timelines, &mut plans, default_horizon)?;
     if let Some(target) = targets.iter().find(|target| {
+        let kinds = &plans.of(target.horizon).kinds;
         target.kind == crate::config::TargetKind::Amount
-            && !plan.kinds.iter().any(|kind| kind.event == target.event && kind.has_money)
+            && !kinds.iter().any(|kind| kind.event == target.event && kind.has_money)
     }) {
         return Err(TrainingError::NoMoney { target: target.name.clone(), event: target.event.clone() }.into());
     }
@@ -183,23 +180,18 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         };
         observer.note(&format!("target {}: {about}", target.name));
     }
-    observer.stage(&format!("building {} features", features.len()));
-    let material = Material::build(config, timelines, &plan, &targets, &splits, as_of);
-    observer.note(&format!("{} feature rows at {} cut-offs", material.rows(), material.cut_offs()));
-
+    let catalogue = Plan::new(timelines, config, as_of);
+    let features = catalogue.features().into_iter().map(|feature| FeatureNote {
+        name: feature.name,
+        unit: feature.unit.name().to_string(),
+        note: feature.note,
+        importance: None,
+    });
     let mut trained = Trained {
-        parameters: Parameters { plan: plan.clone(), targets: Vec::new(), occurrences: Vec::new() },
+        features: features.collect(),
+        parameters: Parameters { catalogue, plans: Vec::new(), targets: Vec::new(), occurrences: Vec::new() },
         targets: Vec::new(),
         rules: Vec::new(),
-        features: features
-            .iter()
-            .map(|feature| FeatureNote {
-                name: feature.name.clone(),
-                unit: feature.unit.name().to_string(),
-                note: feature.note.clone(),
-                importance: None,
-            })
-            .collect(),
         warnings,
     };
     let order = Subject { event: config.events.order_event.clone(), is_order: true, category: None };
@@ -207,15 +199,38 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         Ok(model) => trained.parameters.occurrences.push(model),
         Err(source) => trained.warnings.push(format!("No alive probability: {source}.")),
     }
-    for (target, split) in targets.iter().zip(&splits) {
-        observer.stage(&format!("fitting {}", target.name));
-        let fitted = if target.is_probability() {
-            probability::fit(&material, target, split, &mut trained)?
-        } else {
-            expected::fit(&material, target, split, &mut trained)?
-        };
-        trained.parameters.targets.push(fitted);
+    let mut horizons: Vec<Horizon> = targets.iter().map(|target| target.horizon).collect();
+    horizons.sort_unstable();
+    horizons.dedup();
+    let mut fitted: Vec<Option<FittedTarget>> = vec![None; targets.len()];
+    // One horizon after another: their rows have little in common, and only one table is in memory at a time.
+    for horizon in horizons.into_iter().rev() {
+        let plan = plans.of(horizon).clone();
+        let of_horizon = |index: &usize| targets[*index].horizon == horizon;
+        let indices: Vec<usize> = (0..targets.len()).filter(of_horizon).collect();
+        let (some_targets, some_splits): (Vec<Target>, Vec<Split>) =
+            indices.iter().map(|&index| (targets[index].clone(), splits[index].clone())).unzip();
+        observer.stage(&format!("building features for {horizon} days"));
+        let material = Material::build(config, timelines, &plan, &some_targets, &some_splits, as_of);
+        observer.note(&format!("{} feature rows at {} cut-offs, {horizon} days", material.rows(), material.cut_offs()));
+        for index in indices {
+            let (target, split) = (&targets[index], &splits[index]);
+            observer.stage(&format!("fitting {}", target.name));
+            let mut one = if target.is_probability() {
+                probability::fit(&material, target, split, &mut trained)?
+            } else {
+                expected::fit(&material, target, split, &mut trained)?
+            };
+            one.plan = trained.parameters.plans.len();
+            fitted[index] = Some(one);
+        }
+        trained.parameters.plans.push(plan);
     }
+    trained.parameters.targets = fitted.into_iter().flatten().collect();
+    let columns: Vec<String> = targets.iter().flat_map(Target::columns).collect();
+    let place = |name: &String| columns.iter().position(|column| column == name);
+    trained.targets.sort_by_key(|report| place(&report.name));
+    trained.rules.sort_by_key(|rules| place(&rules.target));
     Ok(trained)
 }
 

@@ -104,7 +104,7 @@ pub(super) fn fit(
         let one = Column { material, target, split, column, name };
         columns.push(one.fit(judged.as_ref(), &shipped, &preparation, &mut warm, &mut cuts, trained)?);
     }
-    Ok(FittedTarget { target: target.clone(), preparation: Some(preparation), columns, cuts })
+    Ok(FittedTarget { target: target.clone(), plan: 0, preparation: Some(preparation), columns, cuts })
 }
 
 fn refuse_single_class(target: &Target, rows: &Rows) -> Result<(), TrainingError> {
@@ -212,7 +212,7 @@ impl Column<'_> {
                 let solver = if self.target.per_group { Solver::Parallel } else { Solver::Auto };
                 let model = self.logistic(shipped, &labels, alpha, solver, warm.as_ref())?;
                 if !self.target.per_group {
-                    weigh_features(&model, preparation, trained);
+                    self.weigh_features(&model, preparation, trained);
                 }
                 ProbabilityModel::Logistic(model)
             }
@@ -427,6 +427,24 @@ impl Column<'_> {
         })
     }
 
+    /// Weight of each feature in the first probability model: the largest coefficient of its standardised columns.
+    fn weigh_features(&self, model: &LogisticModel, preparation: &Preparation, trained: &mut Trained) {
+        if trained.features.iter().any(|feature| feature.importance.is_some()) {
+            return;
+        }
+        let features = self.material.plan().features();
+        let values = preparation.values().iter().map(|value| value.feature);
+        let columns = values.chain(preparation.indicators().iter().copied());
+        let mut weights: std::collections::BTreeMap<&str, f64> = std::collections::BTreeMap::new();
+        for (feature, coefficient) in columns.zip(&model.coefficients) {
+            let weight = weights.entry(features[feature].name.as_str()).or_default();
+            *weight = weight.max(coefficient.abs());
+        }
+        for feature in &mut trained.features {
+            feature.importance = weights.get(feature.name.as_str()).copied();
+        }
+    }
+
     /// The churn factor for absence of orders, what happened last period for all else.
     fn baseline(&self, test: &Prepared) -> (&'static str, Vec<f64>) {
         let features = self.material.plan().features();
@@ -453,17 +471,4 @@ impl Column<'_> {
 struct Choice {
     chosen: Candidate,
     calibration: CalibrationChoice,
-}
-
-/// Weight of each feature in the first probability model: the largest coefficient of its standardised columns.
-fn weigh_features(model: &LogisticModel, preparation: &Preparation, trained: &mut Trained) {
-    if trained.features.iter().any(|feature| feature.importance.is_some()) {
-        return;
-    }
-    let values = preparation.values().iter().map(|value| value.feature);
-    let columns = values.chain(preparation.indicators().iter().copied());
-    for (feature, coefficient) in columns.zip(&model.coefficients) {
-        let importance = &mut trained.features[feature].importance;
-        *importance = Some(importance.unwrap_or(0.0).max(coefficient.abs()));
-    }
 }

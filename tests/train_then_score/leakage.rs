@@ -129,7 +129,7 @@ fn the_judged_fit_knows_nothing_of_the_window_that_judges_it() {
     ));
     let other = fit(&events, &config, Some(base.as_of), &folder.path().join("models")).unwrap();
     let same = fit(&base.events, &config, Some(base.as_of), &folder.path().join("same")).unwrap();
-    assert_eq!(other.bundle.parameters.plan, same.bundle.parameters.plan, "the catalogue is frozen at the cut-off");
+    assert_eq!(other.bundle.parameters.plans, same.bundle.parameters.plans, "the catalogue is frozen at the cut-off");
     // Spend is fitted to the newest: the counterpart that shows that the change was seen.
     assert!(other.bundle.parameters.occurrences != same.bundle.parameters.occurrences);
     assert_eq!(other.bundle.report.targets.len(), 2);

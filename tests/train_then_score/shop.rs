@@ -14,6 +14,7 @@ use bellwether::config::Config;
 use bellwether::error::Error;
 use bellwether::pipeline::{self, FitOptions, FitResult, RunOptions};
 use bellwether::progress::Silent;
+use bellwether::scores::ScoreFormat;
 use bellwether::scores::ScoreManifest;
 use bellwether::simulate::{Population, Simulation, simulate};
 use bellwether::time::{DAY_MICROS, Day};
@@ -211,6 +212,7 @@ pub fn run(bundle: &Path, events: &Path, as_of: Option<Day>, out: &Path) -> Resu
         as_of,
         out: out.to_path_buf(),
         with_features: true,
+        format: ScoreFormat::Parquet,
         rejects: None,
         segments: None,
     };

@@ -1,0 +1,29 @@
+//! One plan for each horizon: the judged fit of a target must not know what will be frequent in its test window.
+
+use std::collections::BTreeMap;
+
+use super::catalogue::Plan;
+use crate::config::Config;
+use crate::time::{Day, Horizon};
+use crate::timeline::Timelines;
+
+/// Plans by horizon, made when they are first asked for.
+pub struct Plans<'a> {
+    config: &'a Config,
+    timelines: &'a Timelines,
+    as_of: Day,
+    by_horizon: BTreeMap<Horizon, Plan>,
+}
+
+impl<'a> Plans<'a> {
+    /// Plans of targets that are judged before `as_of`.
+    pub fn new(config: &'a Config, timelines: &'a Timelines, as_of: Day) -> Self {
+        Self { config, timelines, as_of, by_horizon: BTreeMap::new() }
+    }
+
+    /// The plan of a horizon: frozen where its test window begins.
+    pub fn of(&mut self, horizon: Horizon) -> &Plan {
+        let frozen_at = self.as_of.plus(-horizon.days());
+        self.by_horizon.entry(horizon).or_insert_with(|| Plan::new(self.timelines, self.config, frozen_at))
+    }
+}

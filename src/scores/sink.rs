@@ -1,0 +1,128 @@
+//! Where rows go: Parquet, and on request CSV or NDJSON with the same names.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StructArray};
+use arrow::csv::{Writer as CsvWriter, WriterBuilder};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
+use arrow::json::LineDelimitedWriter;
+use clap::ValueEnum;
+
+use crate::error::FileError;
+use crate::storage::PartitionWriter;
+
+/// Format of a score file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ScoreFormat {
+    /// Apache Parquet, zstd: types, units and labels in the file. What segments are evaluated over.
+    #[default]
+    Parquet,
+    /// Comma-separated, with a header; a missing value is an empty cell, `top_categories` is JSON.
+    Csv,
+    /// One JSON object a line; a missing value is left out.
+    Ndjson,
+}
+
+impl ScoreFormat {
+    /// Name of the data file.
+    pub(super) fn file_name(self) -> &'static str {
+        match self {
+            Self::Parquet => "part-00000.parquet",
+            Self::Csv => "part-00000.csv",
+            Self::Ndjson => "part-00000.ndjson",
+        }
+    }
+}
+
+/// An open score file.
+pub(super) enum Sink {
+    Parquet(PartitionWriter),
+    Csv { path: PathBuf, writer: Box<CsvWriter<BufWriter<File>>> },
+    Ndjson { path: PathBuf, writer: Box<LineDelimitedWriter<BufWriter<File>>> },
+}
+
+fn failed(path: &Path) -> impl FnOnce(arrow::error::ArrowError) -> FileError {
+    let path = path.to_path_buf();
+    move |error| {
+        let source = match error {
+            arrow::error::ArrowError::IoError(_, source) => source,
+            other => io::Error::other(other),
+        };
+        FileError { action: "write", path, source }
+    }
+}
+
+impl Sink {
+    pub(super) fn create(
+        format: ScoreFormat,
+        path: &Path,
+        schema: &SchemaRef,
+        metadata: &[(&str, &str)],
+    ) -> Result<Self, FileError> {
+        let file = || File::create(path).map(BufWriter::new).map_err(FileError::at("create", path));
+        let path = path.to_path_buf();
+        Ok(match format {
+            ScoreFormat::Parquet => Self::Parquet(PartitionWriter::create(&path, schema.clone(), metadata)?),
+            ScoreFormat::Csv => {
+                Self::Csv { writer: Box::new(WriterBuilder::new().with_header(true).build(file()?)), path }
+            }
+            ScoreFormat::Ndjson => Self::Ndjson { writer: Box::new(LineDelimitedWriter::new(file()?)), path },
+        })
+    }
+
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), FileError> {
+        match self {
+            Self::Parquet(writer) => writer.write(batch),
+            Self::Csv { path, writer } => flat(batch).and_then(|batch| writer.write(&batch)).map_err(failed(path)),
+            Self::Ndjson { path, writer } => writer.write(batch).map_err(failed(path)),
+        }
+    }
+
+    /// Writes what is left and syncs.
+    pub(super) fn finish(self) -> Result<(), FileError> {
+        let sync = |path: PathBuf, mut buffer: BufWriter<File>| {
+            buffer.flush().and_then(|()| buffer.get_ref().sync_all()).map_err(FileError::at("write", path))
+        };
+        match self {
+            Self::Parquet(writer) => writer.finish().map(|_| ()),
+            Self::Csv { path, writer } => sync(path, writer.into_inner()),
+            Self::Ndjson { path, mut writer } => {
+                writer.finish().map_err(failed(&path))?;
+                sync(path, writer.into_inner())
+            }
+        }
+    }
+}
+
+/// The batch with every list as JSON text: a cell of CSV holds no list.
+fn flat(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let mut fields: Vec<Arc<Field>> = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        match column.as_list_opt::<i32>() {
+            Some(list) => {
+                fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+                columns.push(Arc::new((0..list.len()).map(|row| category_json(list, row)).collect::<StringArray>()));
+            }
+            None => {
+                fields.push(Arc::clone(field));
+                columns.push(Arc::clone(column));
+            }
+        }
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+fn category_json(list: &ListArray, row: usize) -> Option<String> {
+    list.is_valid(row).then(|| {
+        let entries = list.value(row);
+        let entries: &StructArray = entries.as_struct();
+        let (names, probabilities) =
+            (entries.column(0).as_string::<i32>(), entries.column(1).as_primitive::<Float64Type>());
+        let entry = |i: usize| serde_json::json!({"category": names.value(i), "probability": probabilities.value(i)});
+        serde_json::Value::from((0..entries.len()).map(entry).collect::<Vec<_>>()).to_string()
+    })
+}
