@@ -1,1 +1,52 @@
-fn main() {}
+//! Customers per second of scoring: timelines in memory and a fitted bundle to a partition on disk.
+//!
+//! Shops are simulated with a fixed seed, the bundle is fitted and the events are read before anything is timed.
+
+use bellwether::config::Config;
+use bellwether::pipeline::{FitOptions, fit, read_timelines};
+use bellwether::progress::Silent;
+use bellwether::scores::{ScoreOptions, score};
+use bellwether::simulate::{Simulation, simulate};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+const CUSTOMERS: [(&str, u64); 3] = [("1k", 1_000), ("10k", 10_000), ("100k", 100_000)];
+
+/// Customers of the shop that the bundle is fitted on.
+const FITTED_ON: u64 = 2_000;
+
+fn scoring(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let shop = |customers: u64, seed: u64| {
+        let path = folder.path().join(format!("shop-{customers}-{seed}"));
+        let simulated =
+            simulate(&Simulation { customers, seed, ..Simulation::default() }, &path, &|_| ()).expect("a shop");
+        (vec![path.join("events").display().to_string()], simulated.last_day.plus(1))
+    };
+    let (events, as_of) = shop(FITTED_ON, 1);
+    let options = FitOptions {
+        events,
+        config: Config::default(),
+        as_of: Some(as_of),
+        out: folder.path().join("models"),
+        rejects: None,
+        dry_run: false,
+    };
+    let bundle = fit(options, &Silent).expect("a fit").bundle;
+    let mut group = criterion.benchmark_group("score");
+    group.sample_size(10);
+    for (size, customers) in CUSTOMERS {
+        let (events, as_of) = shop(customers, 2);
+        let rejects = folder.path().join("rejects.ndjson");
+        let (timelines, data) =
+            read_timelines(&events, &bundle.manifest.config, Some(as_of), &rejects, &Silent).expect("its events");
+        let options = ScoreOptions { out: folder.path().join(size), as_of, with_features: false };
+        group.throughput(Throughput::Elements(timelines.customers() as u64));
+        group.bench_function(BenchmarkId::new("score", size), |bencher| {
+            bencher.iter(|| score(&bundle, &timelines, data.clone(), &options, Vec::new(), &Silent).expect("scores"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, scoring);
+criterion_main!(benches);
