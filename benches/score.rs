@@ -5,7 +5,7 @@
 use bellwether::config::Config;
 use bellwether::pipeline::{FitOptions, fit, read_timelines};
 use bellwether::progress::Silent;
-use bellwether::scores::{ScoreOptions, score};
+use bellwether::scores::{ScoreFormat, ScoreOptions, score};
 use bellwether::simulate::{Simulation, simulate};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -39,7 +39,8 @@ fn scoring(criterion: &mut Criterion) {
         let rejects = folder.path().join("rejects.ndjson");
         let (timelines, data) =
             read_timelines(&events, &bundle.manifest.config, Some(as_of), &rejects, &Silent).expect("its events");
-        let options = ScoreOptions { out: folder.path().join(size), as_of, with_features: false };
+        let options =
+            ScoreOptions { out: folder.path().join(size), as_of, with_features: false, format: ScoreFormat::Parquet };
         group.throughput(Throughput::Elements(timelines.customers() as u64));
         group.bench_function(BenchmarkId::new("score", size), |bencher| {
             bencher.iter(|| score(&bundle, &timelines, data.clone(), &options, Vec::new(), &Silent).expect("scores"));

@@ -338,7 +338,7 @@ fn reference(plan: &Plan, known: &[&Line], as_of: Day) -> Reference {
     let sum = |lines: &[&Line]| lines.iter().map(|line| line.money()).sum::<f64>();
     let gross: f64 = known.iter().map(|line| line.money().abs()).sum();
     let paid = of_event(known, order_event);
-    let bought: Vec<&Line> = paid.iter().copied().filter(|line| (line.value.is_nan() || line.value >= 0.0)).collect();
+    let bought: Vec<&Line> = paid.iter().copied().filter(|line| line.value.is_nan() || line.value >= 0.0).collect();
 
     // recency
     all.add("tenure_days", first(known));

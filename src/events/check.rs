@@ -172,6 +172,8 @@ pub struct CheckReport {
     pub gaps: Vec<Gap>,
     /// Repeated rows.
     pub duplicates: Duplicates,
+    /// Events received on a day before the one on which they happened.
+    pub received_early: u64,
     /// Values that are probably one.
     pub spellings: Vec<Spelling>,
     /// What can be learned.
@@ -311,6 +313,12 @@ fn warnings(report: &CheckReport, names: &BTreeMap<&'static str, NameTally>) -> 
         warnings.push(format!(
             "{} events equal an earlier one in every mapped column; they are kept",
             report.duplicates.rows
+        ));
+    }
+    if report.received_early > 0 {
+        warnings.push(format!(
+            "{} events were received on a day before they happened: clocks differ, or the columns are swapped",
+            report.received_early
         ));
     }
     if let (Some(first), Some(last)) = (summary.first_time, summary.last_time)

@@ -92,6 +92,7 @@ pub(super) struct Tally {
     conflicting_example: Option<String>,
     seen: HashSet<u64>,
     duplicates: Option<Duplicates>,
+    received_early: u64,
 }
 
 /// A step of SplitMix64 over two words: cheap, and every bit of both counts.
@@ -116,6 +117,9 @@ impl Tally {
         }
         for &time in &batch.time {
             *self.days.entry(Day::of_wall(time).0).or_insert(0) += 1;
+        }
+        for (&received, &time) in batch.received.iter().flatten().zip(&batch.time) {
+            self.received_early += u64::from(received < Day::of_wall(time).0);
         }
         for (&code, row) in batch.event.codes.iter().zip(0..) {
             let name = if code == NO_LABEL { "" } else { &batch.event.names[code as usize] };
@@ -286,6 +290,7 @@ impl Tally {
             orders,
             gaps: gaps(&self.days),
             duplicates: self.duplicates.take().unwrap_or(Duplicates { rows: 0, first: None, compared: 0 }),
+            received_early: self.received_early,
             spellings,
             targets,
             warnings: events.mapping().warnings.clone(),
