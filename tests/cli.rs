@@ -183,7 +183,18 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
         (
             SCORE,
             "run",
-            &["as-of", "bundle", "events", "max-gap", "out", "rejects", "segments", "segments-out", "with-features"],
+            &[
+                "as-of",
+                "bundle",
+                "events",
+                "format",
+                "max-gap",
+                "out",
+                "rejects",
+                "segments",
+                "segments-out",
+                "with-features",
+            ],
         ),
         (SCORE, "segment", &["as-of", "out", "scores", "segments"]),
     ];
@@ -197,7 +208,7 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
         let mut found: Vec<&str> = flags
             .lines()
             .map(str::trim_start)
-            .filter(|line| line.starts_with('-'))
+            .filter(|line| line.starts_with('-') && line.contains("--")) // possible values are listed after one dash
             .map(|line| line.split_once("--").unwrap().1.split([' ', '.']).next().unwrap())
             .collect();
         found.sort_unstable();
@@ -871,5 +882,37 @@ fn fit_learns_what_check_says_can_be_learned() {
     );
     let fitted = done(TRAIN, here.path(), "fit --events short.csv --json").json();
     assert_eq!(fitted["report"]["targets"][0]["name"], "predicted_orders_30d");
-    assert!(fitted["report"]["warnings"].to_string().contains("too short for the default horizon of 90 days"));
+    assert!(fitted["report"]["warnings"].to_string().contains("too short for the usual horizon: 30 days are used"));
+}
+
+#[test]
+fn scores_come_as_csv_and_ndjson_with_the_same_names_and_values() {
+    let here = fitted();
+    let run = |format: &str| {
+        done(SCORE, here.path(), &format!("run --bundle models --events shop.csv --out {format} --format {format}"));
+        let partition = here.path().join(format).join("as_of=2024-12-31");
+        assert!(fs::read_to_string(partition.join("manifest.json")).unwrap().contains("\"complete\": true"));
+        partition.join(format!("part-00000.{format}"))
+    };
+    let parquet = fs::File::open(run("parquet")).unwrap();
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(parquet).unwrap();
+    let names: Vec<String> = reader.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+    let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+    let column = batches[0].column_by_name("churn_probability_90d").unwrap();
+    let churn = arrow::array::AsArray::as_primitive::<arrow::datatypes::Float64Type>(column).value(0);
+
+    let csv = fs::read_to_string(run("csv")).unwrap();
+    let mut lines = csv.lines();
+    assert_eq!(lines.next().unwrap().split(',').collect::<Vec<_>>(), names);
+    let place = names.iter().position(|name| name == "churn_probability_90d").unwrap();
+    let first: Vec<&str> = lines.next().unwrap().split(',').collect();
+    assert_eq!(first[place].parse::<f64>().unwrap(), churn, "bit for bit");
+    assert_eq!(lines.count() + 1, rows);
+
+    let ndjson = fs::read_to_string(run("ndjson")).unwrap();
+    let first: Value = serde_json::from_str(ndjson.lines().next().unwrap()).unwrap();
+    assert_eq!(first["churn_probability_90d"].as_f64().unwrap(), churn);
+    assert!(first.as_object().unwrap().keys().all(|name| names.contains(name)));
+    assert_eq!(ndjson.lines().count(), rows);
 }

@@ -304,6 +304,7 @@ fn another_target_changes_no_column_of_the_others() {
     // In front of, between and behind the others, with the kinds that share models with them.
     let more = "[target.active]\nkind = \"presence\"\nevent = \"view\"\nhorizon_days = 14\n\
                 [target.month]\nkind = \"amount\"\nhorizon_days = 30\n\
+                [target.half]\nkind = \"amount\"\nhorizon_days = 150\n\
                 [target.clicks]\nkind = \"count\"\nevent = \"email_click\"\nhorizon_days = 60\n\
                 [target.zeal]\nkind = \"absence\"\nhorizon_days = 45\neligible = \"purchases >= 2\"\n";
     let folder = tempfile::tempdir().unwrap();
@@ -311,7 +312,14 @@ fn another_target_changes_no_column_of_the_others() {
     fit(&base.events, &config(&format!("{LEAN}{TARGETS}{more}")), Some(base.as_of), &models).unwrap();
     let (_, partition) = run(&models, &base.events, Some(base.as_of), &folder.path().join("scores")).unwrap();
     let batch = read(&partition.join("part-00000.parquet"));
-    let added = ["active_probability_14d", "predicted_month_30d", "predicted_clicks_60d", "zeal_probability_45d"];
+    // A longer horizon than any other: its test window begins earliest, and its catalogue is frozen earliest.
+    let added = [
+        "predicted_half_150d",
+        "active_probability_14d",
+        "predicted_month_30d",
+        "predicted_clicks_60d",
+        "zeal_probability_45d",
+    ];
     for name in added {
         assert!(batch.column_by_name(name).is_some(), "{name}");
     }
