@@ -39,7 +39,7 @@ impl ScoreFormat {
 
 /// An open score file.
 pub(super) enum Sink {
-    Parquet(PartitionWriter),
+    Parquet(Box<PartitionWriter>),
     Csv { path: PathBuf, writer: Box<CsvWriter<BufWriter<File>>> },
     Ndjson { path: PathBuf, writer: Box<LineDelimitedWriter<BufWriter<File>>> },
 }
@@ -65,7 +65,7 @@ impl Sink {
         let file = || File::create(path).map(BufWriter::new).map_err(FileError::at("create", path));
         let path = path.to_path_buf();
         Ok(match format {
-            ScoreFormat::Parquet => Self::Parquet(PartitionWriter::create(&path, schema.clone(), metadata)?),
+            ScoreFormat::Parquet => Self::Parquet(Box::new(PartitionWriter::create(&path, schema.clone(), metadata)?)),
             ScoreFormat::Csv => {
                 Self::Csv { writer: Box::new(WriterBuilder::new().with_header(true).build(file()?)), path }
             }
