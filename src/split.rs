@@ -152,7 +152,6 @@ impl Split {
         };
         let ship = grid(test, step(test.since(earliest)));
         Ok(if train_last >= earliest {
-            // The shipped cut-offs are reused where they are early enough: fewer rows in all.
             let train = grid(train_last, step(train_last.since(earliest)));
             Self { scheme: Scheme::ThreeWindows, train, validate, test, ship }
         } else if validate >= earliest {

@@ -92,7 +92,8 @@ impl Day {
     }
 
     fn date(self) -> Date {
-        let span = jiff::Span::new().days(i64::from(self.0).clamp(-700_000, 2_900_000));
+        // A span of more days than this is refused; dates saturate long before, at the years -9999 and 9999.
+        let span = jiff::Span::new().days(i64::from(self.0).clamp(-7_000_000, 7_000_000));
         Date::constant(1970, 1, 1).saturating_add(span)
     }
 
@@ -226,6 +227,9 @@ mod tests {
         assert_eq!(day.to_string(), "1998-01-01");
         assert_eq!(day.weekday(), 3); // a Thursday
         assert_eq!(Day(-1).to_string(), "1969-12-31");
+        assert_eq!(Day(-719_162).to_string(), "0001-01-01");
+        assert_eq!(Day(2_932_896).to_string(), "9999-12-31");
+        assert_eq!(Day(i32::MAX).to_string(), "9999-12-31");
         assert!("1998-01-01T00:00".parse::<Day>().is_err());
         assert!("1998-02-30".parse::<Day>().is_err());
     }
