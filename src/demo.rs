@@ -12,8 +12,7 @@ use crate::error::{Error, FileError};
 use crate::pipeline::{self, FitOptions, RunOptions};
 use crate::progress::Observer;
 use crate::report::Report;
-use crate::scores::ScoreFormat;
-use crate::scores::ScoreManifest;
+use crate::scores::{ScoreFormat, ScoreManifest};
 use crate::segments::{self, SegmentCounts, Segments};
 use crate::simulate::{Simulation, simulate};
 use crate::storage;
@@ -88,6 +87,7 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
         out: root.join("scores"),
         with_features: true,
         format: ScoreFormat::Parquet,
+        max_gap: None,
         rejects: None,
         segments: Some(segments.clone()),
     };

@@ -32,6 +32,13 @@ pub struct FitOptions {
     pub dry_run: bool,
 }
 
+/// The day that is meant when none is said, told on stderr.
+fn day_after(timelines: &Timelines, observer: &dyn Observer) -> Day {
+    let day = timelines.last_day.plus(1);
+    observer.note(&format!("as_of = {day}, the day after the last event; another with --as-of"));
+    day
+}
+
 /// What `fit` did.
 pub struct FitResult {
     /// The bundle, with its report.
@@ -136,11 +143,7 @@ fn left_out(summary: &ReadSummary, observer: &dyn Observer) {
 pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Error> {
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let (timelines, data) = read_timelines(&options.events, &options.config, options.as_of, &rejects, observer)?;
-    let as_of = options.as_of.unwrap_or_else(|| {
-        let day = timelines.last_day.plus(1);
-        observer.note(&format!("as_of = {day}, the day after the last event; another with --as-of"));
-        day
-    });
+    let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let trained = training::train(&options.config, &timelines, as_of, observer)?;
     for warning in report::together(&trained.warnings) {
         observer.warn(&warning);
@@ -223,10 +226,31 @@ pub struct RunOptions {
     pub with_features: bool,
     /// Format of the data file.
     pub format: ScoreFormat,
+    /// Days before `as_of` that may be without events; `None` only warns of them.
+    pub max_gap: Option<u16>,
     /// Where unusable rows are kept; below `out` when absent.
     pub rejects: Option<PathBuf>,
     /// Criteria that the columns must be able to express; checked before anything is read.
     pub segments: Option<Segments>,
+}
+
+/// Segments are asked of a format that cannot be searched.
+#[derive(Debug, thiserror::Error)]
+#[error("segments are evaluated over Parquet scores")]
+struct SegmentsNeedParquet;
+
+impl Explain for SegmentsNeedParquet {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Usage
+    }
+
+    fn details(&self) -> Vec<String> {
+        vec!["Nothing was scored and nothing was written.".into()]
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["leave `--format` out, or write the other format to another folder, without `--segments`".into()]
+    }
 }
 
 /// Events that stop days before the day of scoring.
@@ -271,20 +295,12 @@ impl Explain for Stale {
 /// Bundle + events → a dated partition of scores.
 ///
 /// # Errors
-/// A bundle that cannot be used, events that cannot be read, nobody to score, a folder that cannot be written.
+/// A bundle that cannot be used, events that cannot be read or that stop more than `max_gap` days too early, criteria
+/// that the columns cannot express, nobody to score, a folder that cannot be written.
 pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManifest, PathBuf), Error> {
-    run_within(options, None, observer)
-}
-
-/// [`run`], refusing events that stop more than `max_gap` days before `as_of`; `None` only warns of them.
-///
-/// # Errors
-/// As [`run`], and when the gap is longer.
-pub fn run_within(
-    options: &RunOptions,
-    max_gap: Option<u16>,
-    observer: &dyn Observer,
-) -> Result<(ScoreManifest, PathBuf), Error> {
+    if options.segments.is_some() && options.format != ScoreFormat::Parquet {
+        return Err(SegmentsNeedParquet.into());
+    }
     let bundle = Bundle::load(&options.bundle)?;
     if let Some(segments) = &options.segments {
         segments.check(&scores::columns(&bundle, options.with_features))?;
@@ -292,15 +308,11 @@ pub fn run_within(
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let config = &bundle.manifest.config;
     let (timelines, data) = read_timelines(&options.events, config, options.as_of, &rejects, observer)?;
-    let as_of = options.as_of.unwrap_or_else(|| {
-        let day = timelines.last_day.plus(1);
-        observer.note(&format!("as_of = {day}, the day after the last event; another with --as-of"));
-        day
-    });
+    let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let mut warnings = Vec::new();
     let last = timelines.last_day;
     let gap = as_of.since(last) - 1 - i32::from(config.events.settle_days);
-    if let Some(max_gap) = max_gap
+    if let Some(max_gap) = options.max_gap
         && gap > i32::from(max_gap)
     {
         return Err(Stale { as_of, last, gap, out: options.out.clone() }.into());

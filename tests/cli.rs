@@ -916,3 +916,18 @@ fn scores_come_as_csv_and_ndjson_with_the_same_names_and_values() {
     assert!(first.as_object().unwrap().keys().all(|name| names.contains(name)));
     assert_eq!(ndjson.lines().count(), rows);
 }
+
+#[test]
+fn segments_of_another_format_are_refused_before_anything_is_scored() {
+    let here = fitted();
+    fs::write(here.path().join("segments.toml"), "[[segment]]\nname = \"all\"\nwhere = \"churn_percentile >= 1\"\n")
+        .unwrap();
+    let output = assert_cmd::Command::new(SCORE)
+        .current_dir(here.path())
+        .args("run --bundle models --events shop.csv --out other --format csv --segments segments.toml".split(' '))
+        .assert()
+        .code(2);
+    let told = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(told.contains("segments are evaluated over Parquet scores") && told.contains("hint: "), "{told}");
+    assert!(!here.path().join("other").exists());
+}

@@ -129,6 +129,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Exi
         as_of: run.as_of,
         with_features: run.with_features || segments.is_some(),
         format: run.format,
+        max_gap: Some(run.max_gap),
         out: run.out,
         rejects: run.rejects,
         segments: segments.clone(),
@@ -138,7 +139,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Exi
         let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
         return Err(FileError { action: "write memberships into it", path: run.segments_out, source }.into());
     }
-    let (manifest, folder) = pipeline::run_within(&options, Some(run.max_gap), terminal)?;
+    let (manifest, folder) = pipeline::run(&options, terminal)?;
     terminal.finish();
     if !common.json {
         cli::print(&format!("{}scores: {}", manifest.to_text(), folder.display()));

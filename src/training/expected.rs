@@ -80,7 +80,7 @@ pub(super) fn fit(
         let report = judge(material, target, split, &test, column, name, &predicted);
         trained.targets.push(report.map_err(|source| TrainingError::Judge { target: target.name.clone(), source })?);
     }
-    Ok(FittedTarget { target: target.clone(), plan: 0, preparation: None, columns, cuts })
+    Ok(FittedTarget { target: target.clone(), plan: trained.parameters.plans.len(), preparation: None, columns, cuts })
 }
 
 fn judge(

@@ -26,7 +26,6 @@ pub(super) struct Material<'a> {
     pub(super) config: &'a Config,
     pub(super) timelines: &'a Timelines,
     pub(super) as_of: Day,
-    plan: &'a Plan,
     catalogue: Vec<Feature>,
     requests: Vec<RowRequest>,
     table: FeatureTable,
@@ -56,7 +55,7 @@ impl<'a> Material<'a> {
     pub(super) fn build(
         config: &'a Config,
         timelines: &'a Timelines,
-        plan: &'a Plan,
+        plan: &Plan,
         targets: &[Target],
         splits: &[Split],
         as_of: Day,
@@ -79,7 +78,7 @@ impl<'a> Material<'a> {
         let table = FeatureTable::build(timelines, &sweep, &requests);
         let catalogue = plan.features();
         let tenure = catalogue.iter().position(|feature| feature.name == "tenure_days").expect("in every catalogue");
-        Self { config, timelines, as_of, plan, catalogue, requests, table, tenure }
+        Self { config, timelines, as_of, catalogue, requests, table, tenure }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -90,8 +89,9 @@ impl<'a> Material<'a> {
         self.requests.len()
     }
 
-    pub(super) fn plan(&self) -> &Plan {
-        self.plan
+    /// The features of a row.
+    pub(super) fn catalogue(&self) -> &[Feature] {
+        &self.catalogue
     }
 
     /// Eligible rows of a target for a purpose, in the order of the table.

@@ -216,15 +216,13 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         for index in indices {
             let (target, split) = (&targets[index], &splits[index]);
             observer.stage(&format!("fitting {}", target.name));
-            let mut one = if target.is_probability() {
+            fitted[index] = Some(if target.is_probability() {
                 probability::fit(&material, target, split, &mut trained)?
             } else {
                 expected::fit(&material, target, split, &mut trained)?
-            };
-            one.plan = trained.parameters.plans.len();
-            fitted[index] = Some(one);
+            });
         }
-        trained.parameters.plans.push(plan);
+        trained.parameters.plans.push(plan); // the index that the targets above have noted
     }
     trained.parameters.targets = fitted.into_iter().flatten().collect();
     let columns: Vec<String> = targets.iter().flat_map(Target::columns).collect();

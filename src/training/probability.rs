@@ -104,7 +104,13 @@ pub(super) fn fit(
         let one = Column { material, target, split, column, name };
         columns.push(one.fit(judged.as_ref(), &shipped, &preparation, &mut warm, &mut cuts, trained)?);
     }
-    Ok(FittedTarget { target: target.clone(), plan: 0, preparation: Some(preparation), columns, cuts })
+    Ok(FittedTarget {
+        target: target.clone(),
+        plan: trained.parameters.plans.len(),
+        preparation: Some(preparation),
+        columns,
+        cuts,
+    })
 }
 
 fn refuse_single_class(target: &Target, rows: &Rows) -> Result<(), TrainingError> {
@@ -200,7 +206,7 @@ impl Column<'_> {
         };
         let tree = if self.target.per_group { None } else { Some(self.tree(shipped, &labels)?) };
         if let Some(tree) = &tree {
-            let names: Vec<String> = self.material.plan().features().into_iter().map(|feature| feature.name).collect();
+            let names: Vec<String> = self.material.catalogue().iter().map(|feature| feature.name.clone()).collect();
             let rules = tree.rules(&names).map_err(|source| self.broken(source))?;
             trained.rules.push(TargetRules {
                 target: self.name.clone(),
@@ -432,7 +438,7 @@ impl Column<'_> {
         if trained.features.iter().any(|feature| feature.importance.is_some()) {
             return;
         }
-        let features = self.material.plan().features();
+        let features = self.material.catalogue();
         let values = preparation.values().iter().map(|value| value.feature);
         let columns = values.chain(preparation.indicators().iter().copied());
         let mut weights: std::collections::BTreeMap<&str, f64> = std::collections::BTreeMap::new();
@@ -447,7 +453,7 @@ impl Column<'_> {
 
     /// The churn factor for absence of orders, what happened last period for all else.
     fn baseline(&self, test: &Prepared) -> (&'static str, Vec<f64>) {
-        let features = self.material.plan().features();
+        let features = self.material.catalogue();
         let churn_factor = features.iter().position(|feature| feature.name == "churn_factor");
         match churn_factor {
             Some(feature)

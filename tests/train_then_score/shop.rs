@@ -213,6 +213,7 @@ pub fn run(bundle: &Path, events: &Path, as_of: Option<Day>, out: &Path) -> Resu
         out: out.to_path_buf(),
         with_features: true,
         format: ScoreFormat::Parquet,
+        max_gap: None,
         rejects: None,
         segments: None,
     };
