@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::StringArray;
+use arrow::array::StringViewArray;
 use bellwether::config::{Config, TargetKind};
-use bellwether::events::{EventBatch, Labels, NO_LABEL};
+use bellwether::events::batch::order_hash;
+use bellwether::events::{EventBatch, Ids, Labels, NO_LABEL};
 use bellwether::features::{FeatureTable, Group, Plan, RowRequest, Sweep, slug, slugs};
 use bellwether::labels::{Labeller, Target};
 use bellwether::time::{DAY_MICROS, Day, Horizon};
@@ -141,7 +142,7 @@ fn labels<'a>(names: impl Iterator<Item = Option<&'a str>>) -> Labels {
 fn batch(lines: &[Line]) -> EventBatch {
     let any = |has: &dyn Fn(&Line) -> bool| lines.iter().any(has);
     EventBatch {
-        customer: StringArray::from_iter_values(lines.iter().map(|line| line.customer)),
+        customer: Ids::Texts(StringViewArray::from_iter_values(lines.iter().map(|line| line.customer))),
         time: lines.iter().map(|line| line.time).collect(),
         received: any(&|line| line.received != line.day()).then(|| lines.iter().map(|line| line.received).collect()),
         event: labels(lines.iter().map(|line| Some(line.event))),
@@ -152,7 +153,9 @@ fn batch(lines: &[Line]) -> EventBatch {
         value: any(&|line| !line.value.is_nan()).then(|| lines.iter().map(|line| line.value).collect()),
         quantity: any(&|line| !line.quantity.is_nan()).then(|| lines.iter().map(|line| line.quantity).collect()),
         product: None,
-        order: any(&|line| line.order.is_some()).then(|| lines.iter().map(|line| line.order).collect()),
+        order: any(&|line| line.order.is_some())
+            .then(|| lines.iter().map(|line| line.order.map_or(0, order_hash)).collect()),
+        extras: Vec::new(),
     }
 }
 
@@ -787,7 +790,7 @@ fn a_million_orders_of_one_customer_on_one_day() {
     let start = MONDAY.start_micros();
     // Two lines each, far apart, so that every order is open until the end of the day.
     let batch = EventBatch {
-        customer: StringArray::from_iter_values((0..2 * ORDERS).map(|_| "anna")),
+        customer: Ids::Texts(StringViewArray::from_iter_values((0..2 * ORDERS).map(|_| "anna"))),
         time: (0..2 * ORDERS as i64).map(|line| start + line * 40_000).collect(),
         received: None,
         event: labels((0..2 * ORDERS).map(|_| Some("purchase"))),
@@ -798,7 +801,8 @@ fn a_million_orders_of_one_customer_on_one_day() {
         value: Some((0..2 * ORDERS).map(|line| if line < ORDERS { 1.0 } else { 2.0 }).collect()),
         quantity: None,
         product: None,
-        order: Some(StringArray::from_iter_values(ids.iter().chain(&ids))),
+        order: Some(ids.iter().chain(&ids).map(|id| order_hash(id)).collect()),
+        extras: Vec::new(),
     };
     let mut builder = TimelineBuilder::default();
     builder.append(&[batch]).expect("few names");

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, NullArray, RecordBatch, StringArray,
-    StringBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array, NullArray, RecordBatch,
+    StringArray, StringBuilder,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
 
-use super::batch::{EventBatch, Labels, NO_LABEL};
+use super::batch::{EventBatch, Ids, Labels, NO_LABEL, order_hash, product_hash};
 use super::decode::{
-    Decoded, FileLayout, LabelsBuilder, Newness, Plan, Source, customer, id_hash, is_no_text, number_reason, product,
-    units,
+    Decoded, FileLayout, HashedTexts, LabelsBuilder, Newness, Plan, Source, customer, id_hash, is_no_text,
+    number_reason, product, units,
 };
 use super::numbers::{self, NumberFault};
 use super::rejects::{Reject, RejectReason, shortened};
@@ -164,8 +164,14 @@ pub(crate) fn decode(
     let is_whole = keep.iter().all(|&keep| keep);
     let kept = Kept { mask: (!is_whole).then(|| BooleanArray::from(keep.clone())), keep };
 
-    let customer =
-        if is_plain { kept.text(&customers.array)? } else { StringArray::from_iter_values(names.iter().flatten()) };
+    let integers = match is_plain {
+        true => integers(array(Role::CustomerId))?,
+        false => None,
+    };
+    let customer = match integers {
+        Some(integers) => Ids::Integers(kept.rows().map(|row| integers.value(row)).collect()),
+        None => Ids::Texts(names.iter().flatten().map(Some).collect()),
+    };
     let mut unnamed = 0;
     let event = if plan.uses(Role::Event) {
         let labels = labels(array(Role::Event), texts[Role::Event as usize].as_ref(), &kept, true);
@@ -190,6 +196,7 @@ pub(crate) fn decode(
             None => kept.text(&cleaned(&text(array(role))?.array, is_trimmed)).map(Some), // a dictionary
         }
     };
+    let (product, order) = (plain(Role::Product, false)?, plain(Role::OrderId, true)?);
     let event_ids = plain(Role::EventId, true)?.map(|ids| (ids.iter().map(|id| id.map_or(0, id_hash)).collect(), ids));
     Ok(Decoded {
         file: layout.index,
@@ -206,13 +213,15 @@ pub(crate) fn decode(
             campaign: label(Role::Campaign),
             value: plan.has_value().then(|| kept.plain(&values)),
             quantity: quantity.map(|quantity| kept.rows().map(|row| quantity.values[row] as f32).collect()),
-            product: plain(Role::Product, false)?,
-            order: plain(Role::OrderId, true)?,
+            product: product.as_ref().map(|texts| texts.iter().map(|text| text.map_or(0, product_hash)).collect()),
+            order: order.as_ref().map(|texts| texts.iter().map(|text| text.map_or(0, order_hash)).collect()),
+            extras: Vec::new(),
             time: kept.plain(&times),
         },
         rows: n as u64,
         row_numbers: if plan.keeps_rows { kept.rows().map(|row| first_row + row as u64).collect() } else { Vec::new() },
         event_ids,
+        texts: if plan.keeps_texts { HashedTexts { product, order } } else { HashedTexts::default() },
         anonymous: out.anonymous,
         anonymous_value: out.anonymous_value,
         future: out.future,
@@ -459,6 +468,15 @@ fn numbers(array: &ArrayRef, decimal_comma: bool) -> Result<Numbers, ArrowError>
         }
     };
     Ok(Numbers { values, bad })
+}
+
+/// A column of integers that all fit into 64 bits with a sign.
+fn integers(array: &ArrayRef) -> Result<Option<Int64Array>, ArrowError> {
+    if !array.data_type().is_integer() {
+        return Ok(None);
+    }
+    let integers = cast(array, &DataType::Int64)?; // what does not fit becomes null
+    Ok((integers.null_count() == array.null_count()).then(|| integers.as_primitive::<Int64Type>().clone()))
 }
 
 /// Any column as text: whole floats without a fraction, UUIDs with hyphens.

@@ -5,11 +5,11 @@
 //! The order of judgement is the same for every format: the time first, so that a row of the future
 //! is nothing but counted; then numbers and text; rows without a customer last.
 
-use arrow::array::StringArray;
+use arrow::array::{AsArray, StringArray};
 use hashbrown::HashMap;
 use twox_hash::XxHash3_64;
 
-use super::batch::{EventBatch, Labels, NO_LABEL};
+use super::batch::{EventBatch, ExtraValues, Ids, Labels, NO_LABEL};
 use super::numbers::{self, NumberFault};
 use super::rejects::{Reject, RejectReason};
 use super::schema::{N_ROLES, Role};
@@ -71,6 +71,8 @@ pub(crate) struct Plan {
     pub settle_days: u16,
     /// Whether the row numbers of used events are needed.
     pub keeps_rows: bool,
+    /// Whether the texts behind the hashes of products and orders are needed.
+    pub keeps_texts: bool,
 }
 
 impl Plan {
@@ -136,6 +138,8 @@ pub(crate) struct Decoded {
     pub row_numbers: Vec<u64>,
     /// Hash (0: none) and text of each event's id, when there are any.
     pub event_ids: Option<(Vec<u128>, StringArray)>,
+    /// Products and orders as texts, when asked for.
+    pub texts: HashedTexts,
     pub anonymous: u64,
     pub anonymous_value: f64,
     pub future: u64,
@@ -143,6 +147,13 @@ pub(crate) struct Decoded {
     /// Events whose event column is empty.
     pub unnamed: u64,
     pub rejects: Vec<Reject>,
+}
+
+/// Texts of which batches keep the hashes only; may be null.
+#[derive(Debug, Default)]
+pub(crate) struct HashedTexts {
+    pub product: Option<StringArray>,
+    pub order: Option<StringArray>,
 }
 
 /// 128 bits of an event id; never 0.
@@ -250,7 +261,7 @@ pub(crate) fn units(quantity: f64) -> Option<f32> {
 
 pub(crate) fn no_events() -> EventBatch {
     EventBatch {
-        customer: StringArray::from(Vec::<&str>::new()),
+        customer: Ids::Integers(Vec::new()),
         time: Vec::new(),
         received: None,
         event: Labels::default(),
@@ -262,6 +273,7 @@ pub(crate) fn no_events() -> EventBatch {
         quantity: None,
         product: None,
         order: None,
+        extras: Vec::new(),
     }
 }
 
@@ -270,7 +282,7 @@ pub(crate) fn retain(decoded: &mut Decoded, keep: &[bool]) {
     let mask = arrow::array::BooleanArray::from(keep.to_vec());
     let text = |array: &StringArray| {
         let kept = arrow::compute::filter(array, &mask).expect("the mask is as long as the array");
-        arrow::array::AsArray::as_string::<i32>(&kept).clone()
+        kept.as_string::<i32>().clone()
     };
     fn plain<T>(values: &mut Vec<T>, keep: &[bool]) {
         let mut flags = keep.iter();
@@ -286,9 +298,25 @@ pub(crate) fn retain(decoded: &mut Decoded, keep: &[bool]) {
         *labels = builder.finish();
     }
     let batch = &mut decoded.batch;
-    batch.customer = text(&batch.customer);
-    batch.product = batch.product.as_ref().map(text);
-    batch.order = batch.order.as_ref().map(text);
+    match &mut batch.customer {
+        Ids::Integers(ids) => plain(ids, keep),
+        Ids::Texts(ids) => {
+            let kept = arrow::compute::filter(ids, &mask).expect("the mask is as long as the array");
+            *ids = kept.as_string_view().clone();
+        }
+    }
+    for extra in &mut batch.extras {
+        match &mut extra.values {
+            ExtraValues::Numbers(numbers) => plain(numbers, keep),
+            ExtraValues::Labels(column) => labels(column, keep),
+        }
+    }
+    if let Some(products) = &mut batch.product {
+        plain(products, keep);
+    }
+    if let Some(orders) = &mut batch.order {
+        plain(orders, keep);
+    }
     plain(&mut batch.time, keep);
     labels(&mut batch.event, keep);
     for column in
@@ -307,6 +335,10 @@ pub(crate) fn retain(decoded: &mut Decoded, keep: &[bool]) {
     }
     if !decoded.row_numbers.is_empty() {
         plain(&mut decoded.row_numbers, keep);
+    }
+    let HashedTexts { product, order } = &mut decoded.texts;
+    for texts in [product, order].into_iter().flatten() {
+        *texts = text(texts);
     }
     if let Some((ids, texts)) = &mut decoded.event_ids {
         plain(ids, keep);

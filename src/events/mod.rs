@@ -24,7 +24,7 @@ pub mod schema;
 pub mod source;
 pub mod times;
 
-pub use batch::{EventBatch, Labels, NO_LABEL};
+pub use batch::{EventBatch, Extra, ExtraValues, Ids, Labels, NO_LABEL};
 pub use check::{CheckReport, check};
 pub use error::EventsError;
 pub use formats::{Compression, Format};

@@ -132,7 +132,7 @@ impl Events {
     }
 
     /// What the decoders need to know.
-    pub(crate) fn plan(&self, limit: ReadLimit, keeps_rows: bool) -> Plan {
+    pub(crate) fn plan(&self, limit: ReadLimit, is_checked: bool) -> Plan {
         let has = |role: Role| self.mapping.columns.contains_key(&role) && role != Role::UnitPrice;
         Plan {
             used: Role::ALL.map(has),
@@ -145,7 +145,8 @@ impl Events {
             decimal_comma: Role::ALL.map(|role| self.mapping.decimal_comma.contains(&role)),
             as_of: limit.as_of,
             settle_days: limit.settle_days,
-            keeps_rows: keeps_rows || has(Role::EventId),
+            keeps_rows: is_checked || has(Role::EventId),
+            keeps_texts: is_checked,
         }
     }
 

@@ -182,16 +182,16 @@ impl Events {
         self.reader_keeping(limit, rejects, false)
     }
 
-    /// As [`Events::reader`], with the row numbers of the events when `keeps_rows`.
+    /// As [`Events::reader`], with what only `check` needs of the events when `is_checked`.
     pub(crate) fn reader_keeping(
         &self,
         limit: ReadLimit,
         rejects: Option<&Path>,
-        keeps_rows: bool,
+        is_checked: bool,
     ) -> Result<EventReader<'_>, EventsError> {
         Ok(EventReader {
             events: self,
-            plan: self.plan(limit, keeps_rows),
+            plan: self.plan(limit, is_checked),
             cutter: Cutter { events: self, next_file: 0, open: None, bytes: Arc::default() },
             pending: None,
             rejects: Rejects::open(rejects)?,

@@ -1,11 +1,11 @@
 //! Rows of a text format, judged one by one → an [`EventBatch`].
 
-use arrow::array::StringBuilder;
+use arrow::array::{StringBuilder, StringViewBuilder};
 
-use super::batch::EventBatch;
+use super::batch::{EventBatch, Ids, order_hash, product_hash};
 use super::decode::{
-    Decoded, FileLayout, LABEL_ROLES, LabelsBuilder, Newness, Plan, Source, customer, id_hash, is_no_text, no_events,
-    number_reason, product, time_reason, units,
+    Decoded, FileLayout, HashedTexts, LABEL_ROLES, LabelsBuilder, Newness, Plan, Source, customer, id_hash, is_no_text,
+    no_events, number_reason, product, time_reason, units,
 };
 use super::numbers;
 use super::rejects::{Reject, RejectReason, shortened};
@@ -47,15 +47,17 @@ pub(crate) struct RowDecoder<'a> {
     layout: &'a FileLayout,
     time: TimeReader,
     received: TimeReader,
-    customers: StringBuilder,
+    customers: StringViewBuilder,
     times: Vec<i64>,
     received_days: Vec<i32>,
     events: LabelsBuilder,
     labels: [LabelsBuilder; 4],
     values: Vec<f64>,
     quantities: Vec<f32>,
-    products: StringBuilder,
-    orders: StringBuilder,
+    products: Vec<u32>,
+    orders: Vec<u64>,
+    product_texts: StringBuilder,
+    order_texts: StringBuilder,
     ids: Vec<u128>,
     id_texts: StringBuilder,
     out: Decoded,
@@ -74,15 +76,17 @@ impl<'a> RowDecoder<'a> {
             layout,
             time: plan.reader(Role::Ts, false),
             received: plan.reader(Role::ReceivedAt, false),
-            customers: StringBuilder::new(),
+            customers: StringViewBuilder::new(),
             times: Vec::new(),
             received_days: Vec::new(),
             events: LabelsBuilder::default(),
             labels: Default::default(),
             values: Vec::new(),
             quantities: Vec::new(),
-            products: StringBuilder::new(),
-            orders: StringBuilder::new(),
+            products: Vec::new(),
+            orders: Vec::new(),
+            product_texts: StringBuilder::new(),
+            order_texts: StringBuilder::new(),
             ids: Vec::new(),
             id_texts: StringBuilder::new(),
             out: Decoded {
@@ -91,6 +95,7 @@ impl<'a> RowDecoder<'a> {
                 rows: 0,
                 row_numbers: Vec::new(),
                 event_ids: None,
+                texts: HashedTexts::default(),
                 anonymous: 0,
                 anonymous_value: 0.0,
                 future: 0,
@@ -225,10 +230,18 @@ impl<'a> RowDecoder<'a> {
             }
         }
         if plan.uses(Role::Product) {
-            self.products.append_option(text(Role::Product));
+            let product = text(Role::Product);
+            self.products.push(product.map_or(0, product_hash));
+            if plan.keeps_texts {
+                self.product_texts.append_option(product);
+            }
         }
         if plan.uses(Role::OrderId) {
-            self.orders.append_option(text(Role::OrderId).map(str::trim));
+            let order = text(Role::OrderId).map(str::trim);
+            self.orders.push(order.map_or(0, order_hash));
+            if plan.keeps_texts {
+                self.order_texts.append_option(order);
+            }
         }
         if plan.uses(Role::EventId) {
             let id = text(Role::EventId).map(str::trim);
@@ -245,7 +258,7 @@ impl<'a> RowDecoder<'a> {
         let plan = self.plan;
         let [category, channel, device, campaign] = self.labels.map(LabelsBuilder::finish);
         self.out.batch = EventBatch {
-            customer: self.customers.finish(),
+            customer: Ids::Texts(self.customers.finish()),
             time: self.times,
             received: plan.uses(Role::ReceivedAt).then_some(self.received_days),
             event: self.events.finish(),
@@ -255,9 +268,16 @@ impl<'a> RowDecoder<'a> {
             campaign: plan.uses(Role::Campaign).then_some(campaign),
             value: plan.has_value().then_some(self.values),
             quantity: plan.uses(Role::Quantity).then_some(self.quantities),
-            product: plan.uses(Role::Product).then(|| self.products.finish()),
-            order: plan.uses(Role::OrderId).then(|| self.orders.finish()),
+            product: plan.uses(Role::Product).then_some(self.products),
+            order: plan.uses(Role::OrderId).then_some(self.orders),
+            extras: Vec::new(),
         };
+        if plan.keeps_texts {
+            self.out.texts = HashedTexts {
+                product: plan.uses(Role::Product).then(|| self.product_texts.finish()),
+                order: plan.uses(Role::OrderId).then(|| self.order_texts.finish()),
+            };
+        }
         self.out.event_ids = plan.uses(Role::EventId).then(|| (self.ids, self.id_texts.finish()));
         self.out
     }

@@ -4,7 +4,6 @@
 //! partitions, batch after batch in file order: no locks, and the same result at any thread count.
 //! Memory is bounded by 52 bytes an event, the ids, and one partition's copy a thread while sorting.
 
-use arrow::array::{Array, StringArray};
 use hashbrown::HashTable;
 use rayon::prelude::*;
 
@@ -12,6 +11,7 @@ use super::vocabulary::Translated;
 use super::{Event, NO_CATEGORY, NO_CODE, PARTITIONS, Partition, Timelines, Vocabularies, Vocabulary, customer_hash};
 use crate::error::{ExitCode, Explain, Reason};
 use crate::events::EventBatch;
+use crate::events::batch::Digits;
 use crate::time::Day;
 
 /// What keeps events from becoming timelines.
@@ -94,7 +94,10 @@ fn partition_of(hash: u64) -> usize {
 
 impl<'a> Grouped<'a> {
     fn new(batch: &'a EventBatch) -> Self {
-        let hashes: Vec<u64> = (0..batch.len()).map(|row| customer_hash(batch.customer.value(row))).collect();
+        let hashes: Vec<u64> = {
+            let mut digits = Digits::default();
+            (0..batch.len()).map(|row| customer_hash(batch.customer.text(row, &mut digits))).collect()
+        };
         let mut starts = [0u32; PARTITIONS + 1];
         for &hash in &hashes {
             starts[partition_of(hash) + 1] += 1;
@@ -119,14 +122,6 @@ struct Columns<'a> {
     channel: Translated<'a>,
     device: Translated<'a>,
     campaign: Translated<'a>,
-}
-
-/// Never 0, which stands for "none".
-fn text_hash(column: Option<&StringArray>, row: usize) -> u64 {
-    match column {
-        Some(column) if column.is_valid(row) => customer_hash(column.value(row)).max(1),
-        _ => 0,
-    }
 }
 
 /// Collects batches into timelines.
@@ -209,16 +204,17 @@ fn append_batch(growing: &mut Growing, grouped: &Grouped, columns: &Columns, p: 
     let rows = &grouped.rows[grouped.starts[p] as usize..grouped.starts[p + 1] as usize];
     growing.partition.events.reserve(rows.len());
     growing.owners.reserve(rows.len());
+    let mut digits = Digits::default();
     for &row in rows {
         let row = row as usize;
-        let customer = growing.customer(batch.customer.value(row), grouped.hashes[row]);
+        let customer = growing.customer(batch.customer.text(row, &mut digits), grouped.hashes[row]);
         let day = Day::of_wall(batch.time[row]).0;
         growing.owners.push(customer);
         growing.partition.events.push(Event {
             time: batch.time[row],
             value: batch.value.as_ref().map_or(f64::NAN, |value| value[row]),
-            order: text_hash(batch.order.as_ref(), row),
-            product: text_hash(batch.product.as_ref(), row) as u32,
+            order: batch.order.as_ref().map_or(0, |order| order[row]),
+            product: batch.product.as_ref().map_or(0, |product| product[row]),
             category: columns.category.wide(row),
             quantity: batch.quantity.as_ref().map_or(f32::NAN, |quantity| quantity[row]),
             // A clock that runs behind would make an event known before it happened.

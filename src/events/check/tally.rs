@@ -10,8 +10,8 @@ use super::{
     targets, wall_text, warnings,
 };
 use crate::config::Config;
-use crate::events::batch::{EventBatch, Labels, NO_LABEL};
-use crate::events::decode::Decoded;
+use crate::events::batch::{Digits, Labels, NO_LABEL};
+use crate::events::decode::{Decoded, HashedTexts};
 use crate::events::open::Events;
 use crate::events::reader::ReadSummary;
 use crate::events::schema::Role;
@@ -110,8 +110,9 @@ fn hash_text(text: &str) -> u64 {
 impl Tally {
     pub(super) fn take(&mut self, part: &Decoded, events: &Events, order_event: &str) {
         let batch = &part.batch;
-        let mut rows: Vec<u64> = batch.customer.iter().map(|name| hash_text(name.unwrap_or_default())).collect();
-        self.orders(batch, &rows, order_event);
+        let mut digits = Digits::default();
+        let mut rows: Vec<u64> = (0..batch.len()).map(|row| hash_text(batch.customer.text(row, &mut digits))).collect();
+        self.orders(part, &rows, order_event);
         for &customer in &rows {
             self.customers.entry(customer).or_insert(0);
         }
@@ -146,7 +147,7 @@ impl Tally {
             }
         }
         self.names.entry("event").or_default().labels(&batch.event);
-        if let Some(products) = &batch.product {
+        if let Some(products) = &part.texts.product {
             let tally = self.names.entry("product").or_default();
             for product in products {
                 match product {
@@ -155,7 +156,7 @@ impl Tally {
                 }
             }
         }
-        row_hashes(batch, &mut rows);
+        row_hashes(part, &mut rows);
         let duplicates = self.duplicates.get_or_insert(Duplicates { rows: 0, first: None, compared: 0 });
         for (at, hash) in rows.into_iter().enumerate() {
             if duplicates.compared == MOST_DUPLICATE_ROWS {
@@ -169,10 +170,11 @@ impl Tally {
         }
     }
 
-    fn orders(&mut self, batch: &EventBatch, customers: &[u64], order_event: &str) {
+    fn orders(&mut self, part: &Decoded, customers: &[u64], order_event: &str) {
+        let batch = &part.batch;
         for row in 0..batch.len() {
             let customer = customers[row];
-            let id = batch.order.as_ref().filter(|orders| arrow::array::Array::is_valid(*orders, row));
+            let id = part.texts.order.as_ref().filter(|orders| arrow::array::Array::is_valid(*orders, row));
             let id = id.map(|orders| orders.value(row));
             if let Some(id) = id {
                 let order = hash_text(id);
@@ -305,7 +307,8 @@ impl Tally {
 }
 
 /// Turns hashes of customers into hashes of whole rows.
-fn row_hashes(batch: &EventBatch, rows: &mut [u64]) {
+fn row_hashes(part: &Decoded, rows: &mut [u64]) {
+    let batch = &part.batch;
     let mut add = |column: &mut dyn FnMut(usize) -> u64| {
         for (row, hash) in rows.iter_mut().enumerate() {
             *hash = mix(*hash, column(row));
@@ -323,7 +326,8 @@ fn row_hashes(batch: &EventBatch, rows: &mut [u64]) {
         let hashes: Vec<u64> = labels.names.iter().map(|name| hash_text(name)).collect();
         add(&mut |row| hashes.get(labels.codes[row] as usize).copied().unwrap_or(0));
     }
-    for texts in [&batch.product, &batch.order].into_iter().flatten() {
+    let HashedTexts { product, order } = &part.texts;
+    for texts in [product, order].into_iter().flatten() {
         add(&mut |row| if arrow::array::Array::is_null(texts, row) { 0 } else { hash_text(texts.value(row)) });
     }
     if let Some(values) = &batch.value {
