@@ -7,6 +7,7 @@ use bellwether::pipeline::{FitOptions, fit, read_timelines};
 use bellwether::progress::Silent;
 use bellwether::scores::{ScoreFormat, ScoreOptions, score};
 use bellwether::simulate::{Simulation, simulate};
+use bellwether::timeline::Budget;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const CUSTOMERS: [(&str, u64); 3] = [("1k", 1_000), ("10k", 10_000), ("100k", 100_000)];
@@ -30,6 +31,7 @@ fn scoring(criterion: &mut Criterion) {
         out: folder.path().join("models"),
         rejects: None,
         dry_run: false,
+        budget: Budget::default(),
     };
     let bundle = fit(options, &Silent).expect("a fit").bundle;
     let mut group = criterion.benchmark_group("score");
@@ -38,7 +40,7 @@ fn scoring(criterion: &mut Criterion) {
         let (events, as_of) = shop(customers, 2);
         let rejects = folder.path().join("rejects.ndjson");
         let (timelines, data) =
-            read_timelines(&events, &bundle.manifest.config, Some(as_of), &rejects, &Silent).expect("its events");
+            read_timelines(&events, &bundle.manifest.config, Some(as_of), &rejects, &Budget::default(), &Silent).expect("its events");
         let options =
             ScoreOptions { out: folder.path().join(size), as_of, with_features: false, format: ScoreFormat::Parquet };
         group.throughput(Throughput::Elements(timelines.customers() as u64));

@@ -16,6 +16,7 @@ use crate::scores::{ScoreFormat, ScoreManifest};
 use crate::segments::{self, SegmentCounts, Segments};
 use crate::simulate::{Simulation, simulate};
 use crate::storage;
+use crate::timeline::Budget;
 
 /// The criteria of the demo: history and prediction in one predicate.
 const SEGMENTS: &str = include_str!("demo_segments.toml");
@@ -75,6 +76,7 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
         out: models.clone(),
         rejects: None,
         dry_run: false,
+        budget: Budget::default(),
     };
     let fitted = pipeline::fit(options, observer)?;
     let bundle = fitted.folder.as_ref().expect("this was no dry run");
@@ -90,6 +92,7 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
         max_gap: None,
         rejects: None,
         segments: Some(segments.clone()),
+        budget: Budget::default(),
     };
     let (manifest, scores) = pipeline::run(&options, observer)?;
     observer.stage("segmenting");

@@ -1,13 +1,12 @@
 //! Declared targets become labels: what happened in `[as_of, as_of + horizon)`.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ConfigError, Eligible, Per, TargetConfig, TargetKind, nearest};
 use crate::error::{ExitCode, Explain, Reason};
 use crate::features::{Feature, Group, Plans, RowKey, RowRequest, is_order_line, slug, slugs};
 use crate::time::{Day, Horizon, Window};
-use crate::timeline::{Event, NO_CATEGORY, OrdersOfDay, Timelines, Vocabularies};
+use crate::timeline::{Event, NO_CATEGORY, OrdersOfDay, Partition, SpillError, Timeline, Timelines, Vocabularies};
 
 /// A target as it is trained and scored; part of the bundle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +74,9 @@ pub enum TargetError {
         /// Their column.
         column: String,
     },
+    /// Timelines on disk cannot be read back.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
 }
 
 impl Explain for TargetError {
@@ -82,6 +84,7 @@ impl Explain for TargetError {
         match self {
             Self::NoTargetEvent { .. } | Self::NoCategories { .. } => ExitCode::DataRejected,
             Self::UnknownFeature { .. } | Self::DoubledColumn { .. } => ExitCode::Usage,
+            Self::Spill(error) => error.exit_code(),
         }
     }
 
@@ -94,6 +97,7 @@ impl Explain for TargetError {
             Self::NoTargetEvent { events, .. } => {
                 vec![format!("events there are: {}", events.join(", ")), "No bundle was written.".into()]
             }
+            Self::Spill(error) => error.details(),
             _ => vec!["No bundle was written.".into()],
         }
     }
@@ -112,6 +116,7 @@ impl Explain for TargetError {
             Self::UnknownFeature { .. } => vec!["features are listed in `manifest.json` of any bundle".into()],
             Self::NoCategories { .. } => vec!["leave `per` out, or map a column to `category`".into()],
             Self::DoubledColumn { .. } => vec!["rename one of them".into()],
+            Self::Spill(error) => error.hints(),
         }
     }
 }
@@ -199,8 +204,8 @@ impl Target {
     ) -> Result<Vec<Self>, TargetError> {
         let order_event = &config.events.order_event;
         let declared: Vec<(String, TargetConfig)> = if config.target.is_empty() {
-            let plan = plans.of(default_horizon);
-            let has_categories = !groups(timelines, order_event, 1, plan.frozen_at).is_empty();
+            let plan = plans.of(default_horizon)?;
+            let has_categories = !groups(timelines, order_event, 1, plan.frozen_at)?.is_empty();
             Self::default_ones(config, default_horizon, plan.kinds[0].has_money, has_categories)
         } else {
             config.target.iter().map(|(name, target)| (name.clone(), target.clone())).collect()
@@ -218,7 +223,7 @@ impl Target {
                     events: names.to_vec(),
                 });
             }
-            let plan = plans.of(declared.horizon_days);
+            let plan = plans.of(declared.horizon_days)?;
             let (features, frozen_at) = (plan.features(), plan.frozen_at);
             for comparison in declared.eligible.iter().flat_map(Eligible::comparisons) {
                 if !features.iter().any(|feature| feature.name == comparison.feature) {
@@ -230,7 +235,8 @@ impl Target {
                     });
                 }
             }
-            let groups = declared.per.map(|Per::Category| groups(timelines, &event, declared.top, frozen_at));
+            let groups =
+                declared.per.map(|Per::Category| groups(timelines, &event, declared.top, frozen_at)).transpose()?;
             if groups.as_ref().is_some_and(Vec::is_empty) {
                 return Err(TargetError::NoCategories { target: name, event });
             }
@@ -258,27 +264,28 @@ impl Target {
 }
 
 /// The most frequent categories of an event, by rows known at `frozen_at`; equal counts in order of name.
-fn groups(timelines: &Timelines, event: &str, top: usize, frozen_at: Day) -> Vec<Group> {
+fn groups(timelines: &Timelines, event: &str, top: usize, frozen_at: Day) -> Result<Vec<Group>, SpillError> {
     let names = timelines.vocabularies.category.names();
-    let Some(kind) = timelines.vocabularies.event.code(event) else { return Vec::new() };
-    let count = |partition: &crate::timeline::Partition| {
+    let Some(kind) = timelines.vocabularies.event.code(event) else { return Ok(Vec::new()) };
+    let count = |_: usize, partition: &Partition| {
         let mut counts = vec![0u64; names.len()];
-        for event in (0..partition.customers()).flat_map(|customer| partition.events(customer)) {
-            if u32::from(event.kind) == kind && event.category != NO_CATEGORY && event.is_known_at(frozen_at) {
-                counts[event.category as usize] += 1;
+        for timeline in (0..partition.customers()).map(|customer| partition.timeline(customer)) {
+            for event in timeline.known_at(frozen_at).map(|index| &timeline.events[index]) {
+                if u32::from(event.kind) == kind && event.category != NO_CATEGORY {
+                    counts[event.category as usize] += 1;
+                }
             }
         }
-        counts
+        Ok::<_, SpillError>(counts)
     };
-    let add = |mut a: Vec<u64>, b: Vec<u64>| {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-        a
-    };
-    let counts = timelines.partitions.par_iter().map(count).reduce(|| vec![0; names.len()], add);
+    let mut counts = vec![0u64; names.len()];
+    for of_part in timelines.map_parts(count)? {
+        counts.iter_mut().zip(of_part).for_each(|(sum, count)| *sum += count);
+    }
     let mut order: Vec<usize> = (0..names.len()).filter(|&code| counts[code] > 0).collect();
     order.sort_by(|&a, &b| counts[b].cmp(&counts[a]).then_with(|| names[a].cmp(&names[b])));
     order.truncate(top);
-    slugs(order.into_iter().map(|code| names[code].as_str()))
+    Ok(slugs(order.into_iter().map(|code| names[code].as_str())))
 }
 
 /// Buffers of one thread, so that a row allocates nothing.
@@ -325,17 +332,17 @@ impl<'a> Labeller<'a> {
     }
 
     /// Labels of one customer at `as_of`, from its whole timeline: 1 and 0 for absence and presence.
-    pub fn label(&self, events: &[Event], as_of: Day, labels: &mut [f32]) {
-        self.label_with(&mut Scratch::default(), events, as_of, labels);
+    pub fn label(&self, timeline: Timeline, as_of: Day, labels: &mut [f32]) {
+        self.label_with(&mut Scratch::default(), timeline, as_of, labels);
     }
 
-    fn label_with(&self, scratch: &mut Scratch, events: &[Event], as_of: Day, labels: &mut [f32]) {
+    fn label_with(&self, scratch: &mut Scratch, timeline: Timeline, as_of: Day, labels: &mut [f32]) {
         let Scratch { sums, orders } = scratch;
         sums.clear();
         sums.resize(labels.len(), 0.0);
         let window = Window::after(as_of, self.target.horizon);
-        let start = events.partition_point(|event| event.time < window.start.start_micros());
-        let inside = events[start..].iter().take_while(|event| window.holds(event.time));
+        let start = timeline.before(window.start);
+        let inside = timeline.events[start..].iter().take_while(|event| window.holds(event.time));
         let group = |event: &Event| {
             if !self.target.per_group {
                 return Some(0);
@@ -361,13 +368,13 @@ impl<'a> Labeller<'a> {
                 orders.resize_with(labels.len(), OrdersOfDay::default);
                 orders.iter_mut().for_each(OrdersOfDay::clear);
                 let mut last_day = None;
-                for event in inside.filter(|event| self.counts(event)) {
+                for (index, event) in (start..).zip(inside).filter(|(_, event)| self.counts(event)) {
                     let day = event.day();
                     if last_day.replace(day).is_some_and(|last| last != day) {
                         orders.iter_mut().for_each(OrdersOfDay::clear);
                     }
                     if let Some(g) = group(event)
-                        && (!self.target.is_order || orders[g].position(event.order).1)
+                        && (!self.target.is_order || orders[g].position(timeline.detail(index).order).1)
                     {
                         sums[g] += 1.0;
                     }
@@ -378,21 +385,33 @@ impl<'a> Labeller<'a> {
     }
 
     /// Labels of the rows of a feature table, rows × [`Labeller::width`].
-    pub fn label_rows(&self, timelines: &Timelines, requests: &[RowRequest], keys: &[RowKey]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// Timelines on disk that cannot be read back.
+    pub fn label_rows(
+        &self,
+        timelines: &Timelines,
+        requests: &[RowRequest],
+        keys: &[RowKey],
+    ) -> Result<Vec<f32>, SpillError> {
         let width = self.width();
-        let mut labels = vec![0f32; keys.len() * width];
-        labels.par_chunks_mut(width * ROWS_AT_ONCE).zip(keys.par_chunks(ROWS_AT_ONCE)).for_each(|(labels, keys)| {
-            let mut scratch = Scratch::default();
-            for (labels, key) in labels.chunks_exact_mut(width).zip(keys) {
-                let events = timelines.partitions[key.partition as usize].events(key.customer as usize);
-                self.label_with(&mut scratch, events, requests[key.request as usize].as_of, labels);
-            }
-        });
-        labels
+        let by_part: Vec<&[RowKey]> = keys.chunk_by(|a, b| a.partition == b.partition).collect();
+        let labels = timelines.map_keys(
+            &by_part,
+            |keys| keys[0].partition as usize,
+            |partition, keys| {
+                let mut scratch = Scratch::default();
+                let mut labels = vec![0f32; keys.len() * width];
+                for (labels, key) in labels.chunks_exact_mut(width).zip(*keys) {
+                    let as_of = requests[key.request as usize].as_of;
+                    self.label_with(&mut scratch, partition.timeline(key.customer as usize), as_of, labels);
+                }
+                labels
+            },
+        )?;
+        Ok(labels.concat())
     }
 }
-
-const ROWS_AT_ONCE: usize = 1024;
 
 /// Positions in a feature row of the comparisons of a rule.
 pub struct EligibleRows<'a> {

@@ -12,7 +12,7 @@ use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions};
 use crate::segments::Segments;
 use crate::split::Split;
 use crate::time::Day;
-use crate::timeline::{TimelineBuilder, Timelines};
+use crate::timeline::{Budget, TimelineBuilder, Timelines};
 use crate::training;
 
 /// What `fit` is asked to do.
@@ -30,6 +30,8 @@ pub struct FitOptions {
     pub rejects: Option<PathBuf>,
     /// Do all the work and write nothing.
     pub dry_run: bool,
+    /// What timelines may take.
+    pub budget: Budget,
 }
 
 /// The day that is meant when none is said, told on stderr.
@@ -86,6 +88,7 @@ pub fn read_timelines(
     config: &Config,
     as_of: Option<Day>,
     rejects: &Path,
+    budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<(Timelines, ReadSummary), Error> {
     let events = Events::open(specs, config)?;
@@ -96,7 +99,7 @@ pub fn read_timelines(
     observer.stage("reading events");
     let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
     let mut reader = events.reader(limit, Some(rejects))?;
-    let mut builder = TimelineBuilder::default();
+    let mut builder = TimelineBuilder::within(budget.clone());
     while let Some(batches) = reader.next_round()? {
         builder.append(&batches)?;
         let (done, total) = reader.progress();
@@ -142,7 +145,7 @@ fn left_out(summary: &ReadSummary, observer: &dyn Observer) {
 /// Whatever keeps a bundle from being made; nothing is written then.
 pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Error> {
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
-    let (timelines, data) = read_timelines(&options.events, &options.config, options.as_of, &rejects, observer)?;
+    let (timelines, data) = read_timelines(&options.events, &options.config, options.as_of, &rejects, &options.budget, observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let trained = training::train(&options.config, &timelines, as_of, observer)?;
     for warning in report::together(&trained.warnings) {
@@ -232,6 +235,8 @@ pub struct RunOptions {
     pub rejects: Option<PathBuf>,
     /// Criteria that the columns must be able to express; checked before anything is read.
     pub segments: Option<Segments>,
+    /// What timelines may take.
+    pub budget: Budget,
 }
 
 /// Segments are asked of a format that cannot be searched.
@@ -307,7 +312,7 @@ pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManife
     }
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let config = &bundle.manifest.config;
-    let (timelines, data) = read_timelines(&options.events, config, options.as_of, &rejects, observer)?;
+    let (timelines, data) = read_timelines(&options.events, config, options.as_of, &rejects, &options.budget, observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let mut warnings = Vec::new();
     let last = timelines.last_day;

@@ -23,11 +23,14 @@ use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
+use rayon::prelude::*;
 
 use crate::error::FileError;
 
@@ -133,7 +136,7 @@ pub fn fingerprint(path: &Path) -> Result<String, FileError> {
 }
 
 /// Writes one Parquet file whose bytes depend on schema, metadata and rows alone, however the rows come in
-/// batches.
+/// batches. Columns are encoded side by side.
 ///
 /// zstd level 3; [`PartitionWriter::GROUP_ROWS`] rows a row group, which bounds the memory of writer and reader:
 /// one row group of encoded columns. It writes in place: put it into a folder of [`replace_folder`].
@@ -153,7 +156,12 @@ pub fn fingerprint(path: &Path) -> Result<String, FileError> {
 /// ```
 pub struct PartitionWriter {
     path: PathBuf,
-    writer: ArrowWriter<File>,
+    file: SerializedFileWriter<File>,
+    groups: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    /// Columns of the row group that is being written, and its rows so far.
+    columns: Vec<ArrowColumnWriter>,
+    group_rows: usize,
     whole: BatchCoalescer,
     rows: u64,
 }
@@ -182,9 +190,19 @@ impl PartitionWriter {
             }
         }
         let file = File::create(path).map_err(FileError::at("create", path))?;
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties.build()))
+        let (file, groups) = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties.build()))
+            .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|error| at(path)(error))?;
-        Ok(Self { path: path.into(), writer, whole: BatchCoalescer::new(schema, Self::BATCH_ROWS), rows: 0 })
+        Ok(Self {
+            path: path.into(),
+            file,
+            groups,
+            columns: Vec::new(),
+            group_rows: 0,
+            whole: BatchCoalescer::new(Arc::clone(&schema), Self::BATCH_ROWS),
+            schema,
+            rows: 0,
+        })
     }
 
     /// Adds rows; the batch must have the writer's schema.
@@ -204,15 +222,51 @@ impl PartitionWriter {
     pub fn finish(mut self) -> Result<u64, FileError> {
         self.whole.finish_buffered_batch().map_err(|error| at(&self.path)(error.into()))?;
         self.pass_on()?;
-        let file = self.writer.into_inner().map_err(|error| at(&self.path)(error))?;
+        self.close_group().map_err(at(&self.path))?;
+        let file = self.file.into_inner().map_err(at(&self.path))?;
         file.sync_all().map_err(FileError::at("write", &self.path))?;
         Ok(self.rows)
     }
 
     fn pass_on(&mut self) -> Result<(), FileError> {
         while let Some(batch) = self.whole.next_completed_batch() {
-            self.writer.write(&batch).map_err(|error| at(&self.path)(error))?;
+            self.encode(&batch).map_err(at(&self.path))?;
         }
+        Ok(())
+    }
+
+    /// Encodes a batch, its columns side by side.
+    fn encode(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+        if self.columns.is_empty() {
+            self.columns = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
+        }
+        let mut rest = self.columns.as_mut_slice();
+        let mut columns = Vec::with_capacity(batch.num_columns());
+        for (field, array) in self.schema.fields().iter().zip(batch.columns()) {
+            let leaves = compute_leaves(field, array)?;
+            let (writers, after) = rest.split_at_mut(leaves.len());
+            columns.push((writers, leaves));
+            rest = after;
+        }
+        columns.into_par_iter().try_for_each(|(writers, leaves)| {
+            writers.iter_mut().zip(&leaves).try_for_each(|(writer, leaf)| writer.write(leaf))
+        })?;
+        self.group_rows += batch.num_rows();
+        if self.group_rows >= Self::GROUP_ROWS { self.close_group() } else { Ok(()) }
+    }
+
+    fn close_group(&mut self) -> Result<(), ParquetError> {
+        let columns = std::mem::take(&mut self.columns);
+        if columns.is_empty() {
+            return Ok(());
+        }
+        self.group_rows = 0;
+        let chunks = columns.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>()?;
+        let mut group = self.file.next_row_group()?;
+        for chunk in chunks {
+            chunk.append_to_row_group(&mut group)?;
+        }
+        group.close()?;
         Ok(())
     }
 }

@@ -156,6 +156,7 @@ fn batch(lines: &[Line]) -> EventBatch {
         order: any(&|line| line.order.is_some())
             .then(|| lines.iter().map(|line| line.order.map_or(0, order_hash)).collect()),
         extras: Vec::new(),
+        conditions: Vec::new(),
     }
 }
 
@@ -803,6 +804,7 @@ fn a_million_orders_of_one_customer_on_one_day() {
         product: None,
         order: Some(ids.iter().chain(&ids).map(|id| order_hash(id)).collect()),
         extras: Vec::new(),
+        conditions: Vec::new(),
     };
     let mut builder = TimelineBuilder::default();
     builder.append(&[batch]).expect("few names");

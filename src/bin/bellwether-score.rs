@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bellwether::cli::{self, CommonFlags, Terminal};
+use bellwether::cli::{self, CommonFlags, MemoryFlags, Terminal};
 use bellwether::error::{Error, ExitCode, FileError};
 use bellwether::pipeline::{self, RunOptions};
 use bellwether::scores::ScoreFormat;
@@ -77,6 +77,8 @@ struct Run {
     /// File for rows that cannot be used [default: rejects.ndjson in the folder of the partitions]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryFlags,
 }
 
 #[derive(Args)]
@@ -133,6 +135,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Exi
         out: run.out,
         rejects: run.rejects,
         segments: segments.clone(),
+        budget: run.memory.budget(),
     };
     if segments.is_some() && run.segments_out.exists() && !run.segments_out.is_dir() {
         // Nor is the end of an hour of scoring the time to find that the memberships have no place.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bellwether::cli::{self, CommonFlags, Terminal};
+use bellwether::cli::{self, CommonFlags, MemoryFlags, Terminal};
 use bellwether::config::{Config, DEFAULT};
 use bellwether::demo;
 use bellwether::error::{Error, ExitCode};
@@ -82,6 +82,8 @@ struct Fit {
     /// File for rows that cannot be used [default: rejects.ndjson in the folder of the bundles]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryFlags,
     /// Do all the work and write no bundle
     #[arg(long)]
     dry_run: bool,
@@ -179,6 +181,7 @@ fn run_fit(fit: Fit, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCo
         out: fit.out,
         rejects: fit.rejects,
         dry_run: fit.dry_run,
+        budget: fit.memory.budget(),
     };
     let models = cli::shell(&options.out);
     let result = pipeline::fit(options, terminal)?;

@@ -3,11 +3,13 @@
 mod terminal;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use clap::{Args, Parser};
 
 use crate::error::{Error, ExitCode, Explain};
+use crate::timeline::Budget;
 
 pub use terminal::Terminal;
 
@@ -26,6 +28,32 @@ pub struct CommonFlags {
 }
 
 const COMMON: &str = "Options of every command";
+
+/// Flags of the commands that hold timelines.
+#[derive(Debug, Clone, Args)]
+pub struct MemoryFlags {
+    /// Memory to stay within, such as 1GiB; timelines that do not fit are put aside on disk [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub memory: Option<ByteSize>,
+    /// Folder for what is put aside, in a file that no crash leaves behind [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR", requires = "memory")]
+    pub spill_dir: Option<PathBuf>,
+}
+
+impl MemoryFlags {
+    /// What timelines may take.
+    pub fn budget(&self) -> Budget {
+        Budget { bytes: self.memory.map(|size| size.as_u64()), folder: self.spill_dir.clone() }
+    }
+}
+
+fn memory(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse().map_err(|_| format!("`{text}` is no size; write it as `1GiB` or `800MB`"))?;
+    if size < Budget::LEAST {
+        return Err(format!("decoding alone takes more than that; give at least {}", Budget::LEAST.display().iec()));
+    }
+    Ok(size)
+}
 
 /// The last lines of every help text.
 pub const EXIT_CODES: &str = "\

@@ -124,6 +124,8 @@ pub struct EventBatch {
     pub order: Option<Vec<u64>>,
     /// The other columns that the reading asked for, in that order.
     pub extras: Vec<Extra>,
+    /// Of each declared condition, whether it holds of each row; at most 64.
+    pub conditions: Vec<Vec<bool>>,
 }
 
 impl EventBatch {

@@ -216,6 +216,7 @@ pub(crate) fn decode(
             product: product.as_ref().map(|texts| texts.iter().map(|text| text.map_or(0, product_hash)).collect()),
             order: order.as_ref().map(|texts| texts.iter().map(|text| text.map_or(0, order_hash)).collect()),
             extras: Vec::new(),
+            conditions: Vec::new(),
             time: kept.plain(&times),
         },
         rows: n as u64,

@@ -274,6 +274,7 @@ pub(crate) fn no_events() -> EventBatch {
         product: None,
         order: None,
         extras: Vec::new(),
+        conditions: Vec::new(),
     }
 }
 

@@ -271,6 +271,7 @@ impl<'a> RowDecoder<'a> {
             product: plan.uses(Role::Product).then_some(self.products),
             order: plan.uses(Role::OrderId).then_some(self.orders),
             extras: Vec::new(),
+            conditions: Vec::new(),
         };
         if plan.keeps_texts {
             self.out.texts = HashedTexts {

@@ -6,7 +6,7 @@ use super::sweep::is_order_line;
 use super::{activity, affinity, cadence, purchases, recency};
 use crate::config::{Config, FeaturesConfig};
 use crate::time::Day;
-use crate::timeline::{NO_CATEGORY, NO_CODE, Timelines};
+use crate::timeline::{NO_CATEGORY, NO_CODE, Partition, SpillError, Timelines};
 
 /// Unit of a feature's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,13 +175,13 @@ impl Tally {
     }
 }
 
-fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Tally {
-    use rayon::prelude::*;
-    let one = |partition: &crate::timeline::Partition| {
+fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Result<Tally, SpillError> {
+    let one = |_: usize, partition: &Partition| {
         let mut tally = Tally::new(timelines);
         for customer in 0..partition.customers() {
             let mut last_order_day = None;
-            for event in partition.events(customer).iter().filter(|event| event.is_known_at(frozen_at)) {
+            let timeline = partition.timeline(customer);
+            for event in timeline.known_at(frozen_at).map(|index| &timeline.events[index]) {
                 if event.kind != NO_CODE {
                     tally.kinds[event.kind as usize] += 1;
                     tally.money[event.kind as usize] |= !event.value.is_nan() && event.value != 0.0;
@@ -204,9 +204,9 @@ fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Tall
                 }
             }
         }
-        tally
+        Ok::<_, SpillError>(tally)
     };
-    timelines.partitions.par_iter().map(one).reduce(|| Tally::new(timelines), Tally::add)
+    Ok(timelines.map_parts(one)?.into_iter().fold(Tally::new(timelines), Tally::add))
 }
 
 /// Indices of the `most` largest counts above zero; equal counts in order of name.
@@ -219,12 +219,15 @@ fn most_frequent(counts: &[u64], names: &[String], most: usize) -> Vec<usize> {
 
 impl Plan {
     /// What the catalogue covers, from the events known at `frozen_at`.
-    pub fn new(timelines: &Timelines, config: &Config, frozen_at: Day) -> Self {
+    ///
+    /// # Errors
+    /// Timelines on disk that cannot be read back.
+    pub fn new(timelines: &Timelines, config: &Config, frozen_at: Day) -> Result<Self, SpillError> {
         let FeaturesConfig { windows, max_event_types, max_categories, max_channels } = &config.features;
         let vocabularies = &timelines.vocabularies;
         let order_event = &config.events.order_event;
         let order_kind = vocabularies.event.code(order_event);
-        let tally = tally(timelines, order_kind, frozen_at);
+        let tally = tally(timelines, order_kind, frozen_at)?;
 
         let names = vocabularies.event.names();
         let mut kinds: Vec<usize> = most_frequent(&tally.kinds, names, max_event_types + 1);
@@ -266,7 +269,7 @@ impl Plan {
 
         let channel_names = vocabularies.channel.names();
         let channels = most_frequent(&tally.channels, channel_names, *max_channels);
-        Self {
+        Ok(Self {
             frozen_at,
             kinds,
             categories: slugs(categories.iter().map(|&c| category_names[c].as_str())),
@@ -274,7 +277,7 @@ impl Plan {
             pairs,
             windows: windows.clone(),
             base_gap_days: if tally.gaps == 0 { FALLBACK_GAP_DAYS } else { tally.gap_days as f64 / tally.gaps as f64 },
-        }
+        })
     }
 
     /// Every feature in the order of a row.

@@ -136,11 +136,11 @@ impl State {
             self.last_day = Some(day);
         }
         self.lines += 1;
-        self.units += if event.quantity.is_nan() { 1.0 } else { f64::from(event.quantity) };
+        self.units += if step.quantity().is_nan() { 1.0 } else { f64::from(step.quantity()) };
         if self.order_days == 1 {
             self.first_day_spend += value;
         }
-        let (position, begins) = self.orders_of_day.position(event.order);
+        let (position, begins) = self.orders_of_day.position(step.order());
         if begins {
             self.open.push(value);
         } else {

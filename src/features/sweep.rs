@@ -3,11 +3,12 @@
 use super::catalogue::Plan;
 use super::{activity, affinity, cadence, purchases, recency};
 use crate::time::Day;
-use crate::timeline::{Event, NO_CATEGORY, NO_CODE, Vocabularies, Vocabulary};
+use crate::timeline::{Detail, Event, EventColumns, NO_CATEGORY, NO_CODE, Timeline, Vocabularies, Vocabulary};
 
 /// An event with its codes translated into the plan's.
 pub(super) struct Step<'a> {
     pub(super) event: &'a Event,
+    detail: Detail,
     pub(super) day: Day,
     /// Index into the plan's kinds, or their number: some other kind. The order event is 0.
     pub(super) kind: usize,
@@ -18,6 +19,18 @@ pub(super) struct Step<'a> {
     pub(super) channel: usize,
     /// A line of an order: the order event, and no refund.
     pub(super) is_order_line: bool,
+}
+
+impl Step<'_> {
+    /// Hash of the order id, 0 where there is none.
+    pub(super) fn order(&self) -> u64 {
+        self.detail.order
+    }
+
+    /// Units; NaN where there are none.
+    pub(super) fn quantity(&self) -> f32 {
+        self.detail.quantity
+    }
 }
 
 /// What looking back needs to know of an event that has been walked over.
@@ -89,17 +102,19 @@ impl<'a> Sweep<'a> {
             activity: activity::State::default(),
             affinity: affinity::State::default(),
             marks: Vec::new(),
-            known: Vec::new(),
+            known: EventColumns::default(),
             row: vec![0.0; self.width],
         }
     }
 
-    fn step<'e>(&self, event: &'e Event) -> Step<'e> {
+    fn step<'e>(&self, timeline: Timeline<'e>, index: usize) -> Step<'e> {
+        let event = &timeline.events[index];
         // An event without a name is known to have happened, as some other kind.
         let kind = self.kind_of.get(event.kind as usize).map_or(self.plan.kinds.len(), |&kind| kind as usize);
         let has_category = event.category != NO_CATEGORY;
         Step {
             event,
+            detail: timeline.detail(index),
             day: event.day(),
             kind,
             category: if has_category {
@@ -132,29 +147,28 @@ pub struct Walker<'a> {
     activity: activity::State,
     affinity: affinity::State,
     marks: Vec<Marks>,
-    known: Vec<Event>,
+    known: EventColumns,
     row: Vec<f32>,
 }
 
 impl Walker<'_> {
     /// Calls `emit` with the index of a cut-off and its row, for each of `as_ofs` (ascending) at which
     /// anything is known of the customer.
-    pub fn walk(&mut self, events: &[Event], as_ofs: &[Day], mut emit: impl FnMut(usize, &[f32])) {
-        if events.iter().any(Event::is_late) {
+    pub fn walk(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, &[f32])) {
+        if timeline.has_late() {
             // What is known is no longer a prefix: each cut-off walks over its own events.
             for (index, &as_of) in as_ofs.iter().enumerate() {
                 let mut known = std::mem::take(&mut self.known);
-                known.clear();
-                known.extend(events.iter().filter(|event| event.is_known_at(as_of)));
-                self.walk_in_time(&known, &[as_of], |_, row| emit(index, row));
+                known.keep_known(timeline, as_of);
+                self.walk_in_time(known.timeline(), &[as_of], |_, row| emit(index, row));
                 self.known = known;
             }
         } else {
-            self.walk_in_time(events, as_ofs, emit);
+            self.walk_in_time(timeline, as_ofs, emit);
         }
     }
 
-    fn walk_in_time(&mut self, events: &[Event], as_ofs: &[Day], mut emit: impl FnMut(usize, &[f32])) {
+    fn walk_in_time(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, &[f32])) {
         let plan = self.sweep.plan;
         self.recency.reset(plan);
         self.purchases.reset(plan);
@@ -165,20 +179,20 @@ impl Walker<'_> {
         let mut passed = 0;
         for (index, &as_of) in as_ofs.iter().enumerate() {
             let end = as_of.start_micros();
-            while passed < events.len() && events[passed].time < end {
-                self.observe(&events[passed]);
+            while passed < timeline.len() && timeline.events[passed].time < end {
+                self.observe(timeline, passed);
                 passed += 1;
             }
             if passed > 0 {
-                self.fill_row(as_of, &events[..passed]);
+                self.fill_row(as_of, &timeline.events[..passed]);
                 emit(index, &self.row);
             }
         }
     }
 
-    fn observe(&mut self, event: &Event) {
+    fn observe(&mut self, timeline: Timeline, index: usize) {
         let plan = self.sweep.plan;
-        let step = self.sweep.step(event);
+        let step = self.sweep.step(timeline, index);
         self.recency.observe(&step);
         let begins_order = self.purchases.observe(&step);
         self.cadence.observe(&step);

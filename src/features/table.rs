@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::sweep::Sweep;
 use crate::time::Day;
-use crate::timeline::{Event, Partition, Timelines, sample_fraction};
+use crate::timeline::{Part, Partition, SpillError, Timeline, Timelines, sample_fraction};
 
 /// Salt of the sample of customers that training looks at.
 const SAMPLE_SALT: u64 = 1;
@@ -47,43 +47,54 @@ pub struct FeatureTable {
     pub values: Array2<f32>,
 }
 
-fn is_known_at(events: &[Event], as_of: Day) -> bool {
-    events.iter().take_while(|event| event.time < as_of.start_micros()).any(|event| event.is_known_at(as_of))
+fn is_known_at(timeline: Timeline, as_of: Day) -> bool {
+    timeline.known_at(as_of).next().is_some()
 }
 
 impl FeatureTable {
     /// One row for each customer known at a requested cut-off and in its share.
     ///
     /// `requests` ascend by day, each day once. Memory: 4 bytes × rows × features.
-    pub fn build(timelines: &Timelines, sweep: &Sweep, requests: &[RowRequest]) -> Self {
-        let keys: Vec<Vec<RowKey>> = timelines
-            .partitions
-            .par_iter()
-            .enumerate()
-            .map(|(index, partition)| keys_of(index, partition, requests))
-            .collect();
+    ///
+    /// # Errors
+    /// Timelines on disk that cannot be read back.
+    pub fn build(timelines: &Timelines, sweep: &Sweep, requests: &[RowRequest]) -> Result<Self, SpillError> {
         let width = sweep.width();
-        let rows: usize = keys.iter().map(Vec::len).sum();
-        let mut values = vec![0f32; rows * width];
-        let mut rest = values.as_mut_slice();
-        let mut blocks = Vec::with_capacity(keys.len());
-        for keys in &keys {
-            let (block, after) = rest.split_at_mut(keys.len() * width);
-            blocks.push(block);
-            rest = after;
+        let mut keys: Vec<RowKey> = Vec::new();
+        let mut values: Vec<f32> = Vec::new();
+        for stretch in timelines.stretches() {
+            let parts: Vec<Part> =
+                stretch.clone().into_par_iter().map(|part| timelines.part(part)).collect::<Result<_, _>>()?;
+            let new_keys: Vec<Vec<RowKey>> =
+                parts.par_iter().zip(stretch).map(|(part, index)| keys_of(index, part, requests)).collect();
+            let start = values.len();
+            let wanted = new_keys.iter().map(Vec::len).sum::<usize>() * width;
+            if start == 0 {
+                values = vec![0.0; wanted]; // pages of zeros, first touched by the threads below
+            } else {
+                values.resize(start + wanted, 0.0);
+            }
+            let mut rest = &mut values[start..];
+            let mut blocks = Vec::with_capacity(new_keys.len());
+            for keys in &new_keys {
+                let (block, after) = rest.split_at_mut(keys.len() * width);
+                blocks.push(block);
+                rest = after;
+            }
+            parts.par_iter().zip(&new_keys).zip(blocks).for_each(|((part, keys), block)| {
+                fill(part, sweep, requests, keys, block);
+            });
+            keys.extend(new_keys.into_iter().flatten());
         }
-        timelines.partitions.par_iter().zip(&keys).zip(blocks).for_each(|((partition, keys), block)| {
-            fill(partition, sweep, requests, keys, block);
-        });
-        let values = Array2::from_shape_vec((rows, width), values).expect("one slot for each value");
-        Self { keys: keys.concat(), values }
+        let values = Array2::from_shape_vec((keys.len(), width), values).expect("one slot for each value");
+        Ok(Self { keys, values })
     }
 
-    /// The same of one partition, on the calling thread.
-    pub fn build_partition(timelines: &Timelines, sweep: &Sweep, partition: usize, requests: &[RowRequest]) -> Self {
-        let keys = keys_of(partition, &timelines.partitions[partition], requests);
+    /// The same of one part, on the calling thread. `index` is the number of the part.
+    pub fn build_part(index: usize, part: &Partition, sweep: &Sweep, requests: &[RowRequest]) -> Self {
+        let keys = keys_of(index, part, requests);
         let mut values = vec![0f32; keys.len() * sweep.width()];
-        fill(&timelines.partitions[partition], sweep, requests, &keys, &mut values);
+        fill(part, sweep, requests, &keys, &mut values);
         let values = Array2::from_shape_vec((keys.len(), sweep.width()), values).expect("one slot for each value");
         Self { keys, values }
     }
@@ -99,7 +110,7 @@ fn keys_of(index: usize, partition: &Partition, requests: &[RowRequest]) -> Vec<
     for customer in 0..partition.customers() {
         let hash = partition.hash(customer);
         for (request, wanted) in requests.iter().enumerate() {
-            if wanted.wants(hash) && is_known_at(partition.events(customer), wanted.as_of) {
+            if wanted.wants(hash) && is_known_at(partition.timeline(customer), wanted.as_of) {
                 keys.push(RowKey { hash, partition: index as u32, customer: customer as u32, request: request as u32 });
             }
         }
@@ -116,7 +127,7 @@ fn fill(partition: &Partition, sweep: &Sweep, requests: &[RowRequest], keys: &[R
         as_ofs.clear();
         as_ofs.extend(keys.iter().map(|key| requests[key.request as usize].as_of));
         let customer = keys[0].customer as usize;
-        walker.walk(partition.events(customer), &as_ofs, |_, values| {
+        walker.walk(partition.timeline(customer), &as_ofs, |_, values| {
             let row = rows.next().expect("a row for each key");
             row.copy_from_slice(values);
         });

@@ -1,13 +1,12 @@
 //! How often an event will occur and what it will bring: buy-till-you-die for customers who have done it,
 //! the experience of similar newcomers for those who never have.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::btyd::{BtydError, BtydModel, Histories, OrdersModel, Rfm, Spend};
 use crate::features::is_order_line;
 use crate::time::Day;
-use crate::timeline::{Event, History, Timelines, Vocabularies};
+use crate::timeline::{History, SpillError, Timeline, Timelines, Vocabularies};
 
 /// What an occurrence model is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,12 +35,25 @@ impl Subject {
             is_order: self.is_order,
         }
     }
+
+    /// Histories of everyone who is known to have done it, at `as_of`.
+    ///
+    /// # Errors
+    /// Timelines on disk that cannot be read back.
+    pub fn histories(&self, timelines: &Timelines, as_of: Day) -> Result<Vec<History>, SpillError> {
+        let reader = self.reader(&timelines.vocabularies);
+        let histories = timelines.map_parts(|_, partition| {
+            let of = |customer| reader.history(partition.timeline(customer), as_of);
+            Ok::<Vec<History>, SpillError>((0..partition.customers()).filter_map(of).collect())
+        })?;
+        Ok(histories.concat())
+    }
 }
 
 impl SubjectReader {
     /// What is known at `as_of`; `None` for a customer who has never done it.
-    pub fn history(&self, events: &[Event], as_of: Day) -> Option<History> {
-        History::of(events, as_of, self.is_order, |event| {
+    pub fn history(&self, timeline: Timeline, as_of: Day) -> Option<History> {
+        History::of(timeline, as_of, self.is_order, |event| {
             Some(u32::from(event.kind)) == self.kind
                 && self.category.is_none_or(|category| Some(event.category) == category)
                 && (!self.is_order || is_order_line(event))
@@ -82,20 +94,11 @@ pub struct Expectation {
 }
 
 impl OccurrenceModel {
-    /// Fitted to everything known at `as_of`; needs no label window.
+    /// Fitted to everything known at `as_of` ([`Subject::histories`]); needs no label window.
     ///
     /// # Errors
     /// When nobody has done it, or the likelihood has no maximum even with a prior.
-    pub fn fit(subject: &Subject, timelines: &Timelines, as_of: Day) -> Result<Self, BtydError> {
-        let reader = subject.reader(&timelines.vocabularies);
-        let histories: Vec<Vec<History>> = timelines
-            .partitions
-            .par_iter()
-            .map(|partition| {
-                (0..partition.customers()).filter_map(|c| reader.history(partition.events(c), as_of)).collect()
-            })
-            .collect();
-        let histories = histories.concat();
+    pub fn fit(subject: &Subject, histories: &[History], as_of: Day) -> Result<Self, BtydError> {
         let rfms: Vec<Rfm> = histories.iter().map(|history| rfm(history, as_of)).collect::<Result<_, _>>()?;
         let value: f64 = histories.iter().map(|history| history.value).sum();
         // Without any money there is nothing to model, and zeros are no prices.

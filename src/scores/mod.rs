@@ -13,7 +13,6 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::bundle::Bundle;
@@ -139,7 +138,8 @@ impl Explain for ScoreError {
 
 /// Scores every customer known at `options.as_of` and writes the partition.
 ///
-/// Memory: the timelines, about 8 bytes × score columns a customer, and the features of one partition a thread.
+/// Memory: the timelines, about 8 bytes × score columns a customer, with features 4 bytes × features a customer, and
+/// the features of one partition a thread.
 ///
 /// # Errors
 /// Nobody to score, a model that refuses its rows (a fault of ours), a folder that cannot be written.
@@ -155,12 +155,9 @@ pub fn score(
     let parameters = &bundle.parameters;
     let sweep = Sweep::new(&parameters.catalogue, &timelines.vocabularies);
     let sweeps = parameters.plans.iter().map(|plan| Sweep::new(plan, &timelines.vocabularies)).collect();
-    let predictor = Predictor::new(parameters, timelines, &sweep, sweeps, options.as_of)?;
-    let partitions: Vec<PartitionScores> = (0..timelines.partitions.len())
-        .into_par_iter()
-        .map(|partition| predictor.partition(partition))
-        .collect::<Result<_, Error>>()?;
-    let table = write::Table::new(bundle, timelines, partitions, options.with_features);
+    let predictor = Predictor::new(parameters, timelines, &sweep, sweeps, options)?;
+    let partitions: Vec<PartitionScores> = timelines.map_parts(|index, part| predictor.part(index, part))?;
+    let table = write::Table::new(bundle, partitions, options.with_features);
     if table.rows() == 0 {
         return Err(ScoreError::NoPopulation { as_of: options.as_of }.into());
     }
@@ -171,7 +168,7 @@ pub fn score(
     let manifest = storage::replace_folder(&target, |folder: &Path| {
         let name = options.format.file_name();
         let path = folder.join(name);
-        table.write(&path, options.format, &sweep, options.as_of)?;
+        table.write(&path, options.format, options.as_of)?;
         let files = BTreeMap::from([(name.to_string(), storage::fingerprint(&path)?)]);
         let manifest = ScoreManifest {
             as_of: options.as_of,

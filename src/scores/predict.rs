@@ -1,7 +1,9 @@
 //! Predictions of one partition: the bundle's models applied to the rows of a day.
 
-use ndarray::{ArrayView2, Axis};
+use arrow::array::StringArray;
+use ndarray::{Array2, ArrayView2, Axis};
 
+use super::ScoreOptions;
 use super::stages::Rhythm;
 use crate::bundle::{FittedColumn, FittedTarget, Parameters, ProbabilityModel};
 use crate::error::Error;
@@ -9,14 +11,16 @@ use crate::features::{FeatureTable, RowRequest, Sweep};
 use crate::labels::EligibleRows;
 use crate::models::occurrence::{Expectation, SubjectReader, TenurePrior};
 use crate::time::Day;
-use crate::timeline::{History, Timelines};
+use crate::timeline::{History, Partition, Timelines};
 use crate::training::{from_expectation, quantity};
 
 /// Everything that is predicted of the customers of one partition who are known at `as_of`.
 pub(super) struct PartitionScores {
     pub(super) partition: u32,
-    /// Customer within the partition, one a row.
-    pub(super) customers: Vec<u32>,
+    /// Stable hashes of the customers, one a row.
+    pub(super) hashes: Vec<u64>,
+    /// Their ids, as in the input.
+    pub(super) ids: StringArray,
     /// One for each score column of each target; NaN where the customer is not eligible.
     pub(super) predictions: Vec<Vec<f64>>,
     pub(super) alive: Vec<f64>,
@@ -24,6 +28,8 @@ pub(super) struct PartitionScores {
     pub(super) average_gap: Vec<f64>,
     pub(super) churn_factor: Vec<f64>,
     pub(super) spend: Vec<f64>,
+    /// Rows × features of the catalogue, when they are to be written.
+    pub(super) features: Option<Array2<f32>>,
     pub(super) stages: Vec<&'static str>,
     pub(super) statuses: Vec<&'static str>,
 }
@@ -41,12 +47,12 @@ struct Positions {
 /// A bundle's models made ready for one set of timelines and one day.
 pub(super) struct Predictor<'a> {
     parameters: &'a Parameters,
-    timelines: &'a Timelines,
     /// Of the catalogue.
     sweep: &'a Sweep<'a>,
     /// Of the targets' plans.
     sweeps: Vec<Sweep<'a>>,
     as_of: Day,
+    keeps_features: bool,
     positions: Positions,
     eligible: Vec<EligibleRows<'a>>,
     readers: Vec<SubjectReader>,
@@ -59,7 +65,7 @@ impl<'a> Predictor<'a> {
         timelines: &'a Timelines,
         sweep: &'a Sweep<'a>,
         sweeps: Vec<Sweep<'a>>,
-        as_of: Day,
+        options: &ScoreOptions,
     ) -> Result<Self, Error> {
         let features = parameters.catalogue.features();
         let position = |name: &str| features.iter().position(|feature| feature.name == name);
@@ -71,10 +77,10 @@ impl<'a> Predictor<'a> {
             parameters.occurrences.iter().position(|model| model.subject.is_order && model.subject.category.is_none());
         Ok(Self {
             parameters,
-            timelines,
             sweep,
             sweeps,
-            as_of,
+            as_of: options.as_of,
+            keeps_features: options.with_features,
             positions: Positions {
                 tenure: needed("tenure_days"),
                 order_days: needed("order_days"),
@@ -89,10 +95,10 @@ impl<'a> Predictor<'a> {
         })
     }
 
-    /// Scores of the customers of a partition.
-    pub(super) fn partition(&self, partition: usize) -> Result<PartitionScores, Error> {
+    /// Scores of the customers of a part, which is number `index`.
+    pub(super) fn part(&self, index: usize, part: &Partition) -> Result<PartitionScores, Error> {
         let request = RowRequest { as_of: self.as_of, share: 1.0 };
-        let build = |sweep: &Sweep| FeatureTable::build_partition(self.timelines, sweep, partition, &[request]);
+        let build = |sweep: &Sweep| FeatureTable::build_part(index, part, sweep, &[request]);
         let table = build(self.sweep);
         let rows = table.view();
         // Every table has the same customers in the same order: a row depends on what is known, not on the plan.
@@ -100,8 +106,8 @@ impl<'a> Predictor<'a> {
         let tenure: Vec<f32> = rows.column(self.positions.tenure).to_vec();
         let customers: Vec<u32> = table.keys.iter().map(|key| key.customer).collect();
         let histories = |model: usize| -> Vec<Option<History>> {
-            let events = |&customer: &u32| self.timelines.partitions[partition].events(customer as usize);
-            customers.iter().map(|customer| self.readers[model].history(events(customer), self.as_of)).collect()
+            let timeline = |&customer: &u32| part.timeline(customer as usize);
+            customers.iter().map(|customer| self.readers[model].history(timeline(customer), self.as_of)).collect()
         };
         let mut predictions = Vec::new();
         for (fitted, eligible) in self.parameters.targets.iter().zip(&self.eligible) {
@@ -140,16 +146,18 @@ impl<'a> Predictor<'a> {
             rhythm.stage()
         };
         Ok(PartitionScores {
-            partition: partition as u32,
+            partition: index as u32,
+            hashes: customers.iter().map(|&customer| part.hash(customer as usize)).collect(),
+            ids: customers.iter().map(|&customer| Some(part.id(customer as usize).to_string())).collect(),
             stages: (0..customers.len()).map(stage).collect(),
             statuses: (0..customers.len()).map(status).collect(),
             spend: positions.spend.map_or_else(Vec::new, column),
-            customers,
             alive,
             days_to_next,
             average_gap,
             churn_factor,
             predictions,
+            features: self.keeps_features.then_some(table.values),
         })
     }
 

@@ -17,10 +17,10 @@ use super::schema::{Extras, SCHEMA_VERSION, category_fields, category_target, ex
 use super::sink::{ScoreFormat, Sink};
 use crate::bundle::Bundle;
 use crate::error::FileError;
-use crate::features::{Feature, Sweep};
+use crate::features::Feature;
 use crate::metrics::ranking::{percentiles, permilles};
 use crate::time::Day;
-use crate::timeline::{Timelines, sample_fraction};
+use crate::timeline::sample_fraction;
 
 /// Rows of a batch: bounds the memory of feature columns.
 const BATCH_ROWS: usize = 16_384;
@@ -45,7 +45,6 @@ struct Ranks {
 /// All scores, in the order of the file.
 pub(super) struct Table<'a> {
     bundle: &'a Bundle,
-    timelines: &'a Timelines,
     partitions: Vec<PartitionScores>,
     order: Vec<Place>,
     /// Name of each prediction column.
@@ -66,25 +65,17 @@ where
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(
-        bundle: &'a Bundle,
-        timelines: &'a Timelines,
-        partitions: Vec<PartitionScores>,
-        with_features: bool,
-    ) -> Self {
+    pub(super) fn new(bundle: &'a Bundle, partitions: Vec<PartitionScores>, with_features: bool) -> Self {
         let mut order: Vec<Place> = partitions
             .iter()
             .flat_map(|scores| {
-                (0..scores.customers.len()).map(|row| Place { partition: scores.partition, row: row as u32 })
+                (0..scores.hashes.len()).map(|row| Place { partition: scores.partition, row: row as u32 })
             })
             .collect();
         let columns = bundle.parameters.targets.iter().flat_map(|fitted| fitted.target.columns()).collect();
-        let id = |place: &Place| {
-            let customer = partitions[place.partition as usize].customers[place.row as usize];
-            timelines.partitions[place.partition as usize].id(customer as usize)
-        };
+        let id = |place: &Place| partitions[place.partition as usize].ids.value(place.row as usize);
         order.par_sort_unstable_by(|a, b| id(a).cmp(id(b)));
-        Self { bundle, timelines, partitions, order, columns, with_features }
+        Self { bundle, partitions, order, columns, with_features }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -149,8 +140,8 @@ impl<'a> Table<'a> {
         Ranks { percentile: percentiles(&values), permille: permilles(&values), in_stage }
     }
 
-    /// Writes all rows; memory beyond the table: one batch with its features.
-    pub(super) fn write(&self, path: &Path, format: ScoreFormat, sweep: &Sweep, as_of: Day) -> Result<(), FileError> {
+    /// Writes all rows; memory beyond the table: one batch a thread.
+    pub(super) fn write(&self, path: &Path, format: ScoreFormat, as_of: Day) -> Result<(), FileError> {
         let parameters = &self.bundle.parameters;
         let features = if self.with_features { parameters.catalogue.features() } else { Vec::new() };
         let config = &self.bundle.manifest.config;
@@ -194,7 +185,7 @@ impl<'a> Table<'a> {
                 .par_iter()
                 .map(|&start| {
                     let rows = start..(start + BATCH_ROWS).min(self.rows());
-                    self.batch(rows, &schema, &ranks, &spend_percentile, sweep, as_of, &features)
+                    self.batch(rows, &schema, &ranks, &spend_percentile, as_of, &features)
                 })
                 .collect();
             for batch in &batches {
@@ -210,7 +201,6 @@ impl<'a> Table<'a> {
         schema: &SchemaRef,
         ranks: &[Option<Ranks>],
         spend_percentile: &[u8],
-        sweep: &Sweep,
         as_of: Day,
         features: &[Feature],
     ) -> RecordBatch {
@@ -231,13 +221,9 @@ impl<'a> Table<'a> {
             };
             Arc::new(places.iter().map(value).collect::<StringArray>())
         };
-        let customer = |place: &Place| {
-            let (scores, row) = self.scores(*place);
-            (&self.timelines.partitions[place.partition as usize], scores.customers[row] as usize)
-        };
-        let ids = places.iter().map(|place| {
-            let (partition, customer) = customer(place);
-            Some(partition.id(customer))
+        let ids = places.iter().map(|&place| {
+            let (scores, row) = self.scores(place);
+            Some(scores.ids.value(row))
         });
         let mut arrays: Vec<ArrayRef> = vec![
             Arc::new(ids.collect::<StringArray>()),
@@ -291,21 +277,19 @@ impl<'a> Table<'a> {
         }
         let config = &self.bundle.manifest.config.scores;
         let salt = salt(&config.holdout_salt);
-        let held_out = |place: &Place| {
-            let (partition, customer) = customer(place);
-            Some(sample_fraction(partition.hash(customer), salt) < config.holdout_share)
+        let held_out = |&place: &Place| {
+            let (scores, row) = self.scores(place);
+            Some(sample_fraction(scores.hashes[row], salt) < config.holdout_share)
         };
         arrays.push(Arc::new(places.iter().map(held_out).collect::<BooleanArray>()));
         arrays.push(Arc::new(StringArray::from(vec![self.bundle.manifest.bundle_id.as_str(); n])));
         arrays.push(Arc::new(Int32Array::from(vec![SCHEMA_VERSION; n])));
         if !features.is_empty() {
             let mut columns: Vec<Vec<f32>> = vec![Vec::with_capacity(n); features.len()];
-            let mut walker = sweep.walker();
-            for place in places {
-                let (partition, customer) = customer(place);
-                walker.walk(partition.events(customer), &[as_of], |_, row| {
-                    columns.iter_mut().zip(row).for_each(|(column, &value)| column.push(value));
-                });
+            for &place in places {
+                let (scores, row) = self.scores(place);
+                let values = scores.features.as_ref().expect("kept when they are to be written").row(row);
+                columns.iter_mut().zip(values).for_each(|(column, &value)| column.push(value));
             }
             let columns = columns.into_iter().zip(features).filter(|(_, feature)| is_column_of_its_own(feature));
             arrays.extend(columns.map(|(column, _)| {

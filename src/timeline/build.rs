@@ -1,17 +1,21 @@
 //! Batches of events become partitions of sorted timelines.
 //!
-//! Each round of batches is grouped by partition in parallel over batches, then appended in parallel over
-//! partitions, batch after batch in file order: no locks, and the same result at any thread count.
-//! Memory is bounded by 52 bytes an event, the ids, and one partition's copy a thread while sorting.
+//! Each round of batches is coded and grouped by partition in parallel over batches, then appended in parallel
+//! over partitions, batch after batch in file order: no locks, and the same result at any thread count.
+//! Memory is bounded by 28 bytes an event (52 with details), the ids, and one partition's copy a thread while
+//! sorting; with a [`Budget`], by that.
 
 use hashbrown::HashTable;
 use rayon::prelude::*;
 
+use super::customer::{CustomerId, Customers};
+use super::event::{Detail, Event, EventColumns, Shape};
+use super::sort::{Recode, sort_timelines};
+use super::spill::{Budget, Spill, SpillError};
 use super::vocabulary::Translated;
-use super::{Event, NO_CATEGORY, NO_CODE, PARTITIONS, Partition, Timelines, Vocabularies, Vocabulary, customer_hash};
+use super::{PARTITIONS, Store, Timelines, Vocabularies, Vocabulary};
 use crate::error::{ExitCode, Explain, Reason};
-use crate::events::EventBatch;
-use crate::events::batch::Digits;
+use crate::events::{EventBatch, ExtraValues, Ids};
 use crate::time::Day;
 
 /// What keeps events from becoming timelines.
@@ -28,17 +32,31 @@ pub enum TimelineError {
         /// How many fit.
         limit: usize,
     },
+    /// Timelines could not be put aside on disk.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
 }
 
 impl Explain for TimelineError {
     fn exit_code(&self) -> ExitCode {
-        ExitCode::DataRejected
+        match self {
+            Self::Empty | Self::TooManyNames { .. } => ExitCode::DataRejected,
+            Self::Spill(error) => error.exit_code(),
+        }
     }
 
     fn reason(&self) -> Option<Reason> {
         match self {
             Self::Empty => Some(Reason::EmptyAfterCleaning),
             Self::TooManyNames { .. } => None,
+            Self::Spill(error) => error.reason(),
+        }
+    }
+
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::Empty | Self::TooManyNames { .. } => Vec::new(),
+            Self::Spill(error) => error.details(),
         }
     }
 
@@ -48,6 +66,7 @@ impl Explain for TimelineError {
             Self::TooManyNames { column, .. } => vec![format!(
                 "an identifier may have been taken for `{column}`; set `[events.columns] {column} = \"…\"`, or \"\" to leave it out"
             )],
+            Self::Spill(error) => error.hints(),
         }
     }
 }
@@ -55,68 +74,74 @@ impl Explain for TimelineError {
 /// Names that fit into 16 bits beside the code of a missing one.
 const NARROW_LIMIT: usize = u16::MAX as usize;
 
+/// Customers and events of one partition, in the order of the files.
 #[derive(Default)]
-struct Growing {
-    partition: Partition,
+pub(super) struct Growing {
+    pub(super) customers: Customers,
+    pub(super) events: EventColumns,
     /// Customer of each event.
-    owners: Vec<u32>,
-    table: HashTable<u32>,
+    pub(super) owners: Vec<u32>,
+    /// Hash and position of each customer.
+    table: HashTable<(u64, u32)>,
 }
 
 impl Growing {
-    fn customer(&mut self, id: &str, hash: u64) -> u32 {
-        let partition = &mut self.partition;
-        let found = self.table.find(hash, |&c| partition.hashes[c as usize] == hash && partition.id(c as usize) == id);
-        if let Some(&customer) = found {
+    /// Position of a customer, who is new or known.
+    pub(super) fn customer(&mut self, id: CustomerId, hash: u64) -> u32 {
+        let customers = &mut self.customers;
+        let is_same = |&(other, c): &(u64, u32)| other == hash && customers.id(c as usize) == id;
+        if let Some(&(_, customer)) = self.table.find(hash, is_same) {
             return customer;
         }
-        let customer = partition.hashes.len() as u32;
-        partition.hashes.push(hash);
-        partition.ids.extend_from_slice(id.as_bytes());
-        partition.id_ends.push(partition.ids.len());
-        let hashes = &partition.hashes;
-        self.table.insert_unique(hash, customer, |&c| hashes[c as usize]);
+        let customer = customers.len() as u32;
+        customers.push(id, hash);
+        self.table.insert_unique(hash, (hash, customer), |&(hash, _)| hash);
         customer
+    }
+
+    fn bytes(&self) -> usize {
+        self.customers.capacity_bytes()
+            + self.events.capacity_bytes()
+            + 4 * self.owners.capacity()
+            + self.table.allocation_size()
     }
 }
 
-/// One batch with its rows grouped by partition.
-struct Grouped<'a> {
-    batch: &'a EventBatch,
-    hashes: Vec<u64>,
-    rows: Vec<u32>,
-    starts: [u32; PARTITIONS + 1],
+/// A text among the numeric extras: 53 bits of its hash, which a double holds exactly. Good for telling texts apart.
+fn text_number(text: &str) -> f64 {
+    (twox_hash::XxHash3_64::oneshot(text.as_bytes()) >> 11) as f64
 }
 
-fn partition_of(hash: u64) -> usize {
+pub(super) fn partition_of(hash: u64) -> usize {
     (hash >> (64 - PARTITIONS.trailing_zeros())) as usize
 }
 
-impl<'a> Grouped<'a> {
-    fn new(batch: &'a EventBatch) -> Self {
-        let hashes: Vec<u64> = {
-            let mut digits = Digits::default();
-            (0..batch.len()).map(|row| customer_hash(batch.customer.text(row, &mut digits))).collect()
-        };
-        let mut starts = [0u32; PARTITIONS + 1];
-        for &hash in &hashes {
-            starts[partition_of(hash) + 1] += 1;
+/// One batch coded, its rows grouped by partition. Its buffers serve one round after another.
+struct Grouped {
+    /// Customer hashes, grouped.
+    hashes: Vec<u64>,
+    /// Row of the batch, grouped.
+    rows: Vec<u32>,
+    events: EventColumns,
+    starts: [u32; PARTITIONS + 1],
+    /// Hashes in the order of the batch.
+    unsorted: Vec<u64>,
+}
+
+impl Default for Grouped {
+    fn default() -> Self {
+        Self {
+            hashes: Vec::new(),
+            rows: Vec::new(),
+            events: EventColumns::default(),
+            starts: [0; PARTITIONS + 1],
+            unsorted: Vec::new(),
         }
-        for p in 0..PARTITIONS {
-            starts[p + 1] += starts[p];
-        }
-        let mut next = starts;
-        let mut rows = vec![0u32; hashes.len()];
-        for (row, &hash) in hashes.iter().enumerate() {
-            let slot = &mut next[partition_of(hash)];
-            rows[*slot as usize] = row as u32;
-            *slot += 1;
-        }
-        Self { batch, hashes, rows, starts }
     }
 }
 
-struct Columns<'a> {
+/// Codes of a batch in the builder's vocabularies.
+struct Codes<'a> {
     event: Translated<'a>,
     category: Translated<'a>,
     channel: Translated<'a>,
@@ -124,29 +149,147 @@ struct Columns<'a> {
     campaign: Translated<'a>,
 }
 
-/// Collects batches into timelines.
-pub struct TimelineBuilder {
-    growing: Vec<Growing>,
-    vocabularies: Vocabularies,
-}
+impl Grouped {
+    fn fill(&mut self, batch: &EventBatch, codes: &Codes, shape: Shape) {
+        let n = batch.len();
+        self.unsorted.clear();
+        match &batch.customer {
+            Ids::Integers(ids) => self.unsorted.extend(ids.iter().map(|&id| CustomerId::of_number(id).hash())),
+            Ids::Texts(ids) => {
+                self.unsorted.extend((0..n).map(|row| CustomerId::of(ids.value(row)).hash()));
+            }
+        }
+        self.starts.fill(0);
+        for &hash in &self.unsorted {
+            self.starts[partition_of(hash) + 1] += 1;
+        }
+        for p in 0..PARTITIONS {
+            self.starts[p + 1] += self.starts[p];
+        }
+        self.hashes.resize(n, 0);
+        self.rows.resize(n, 0);
+        self.events.reset(shape, n);
+        let mut next = self.starts;
+        let value = batch.value.as_deref();
+        for (row, &hash) in self.unsorted.iter().enumerate() {
+            let next = &mut next[partition_of(hash)];
+            let slot = *next as usize;
+            *next += 1;
+            self.hashes[slot] = hash;
+            self.rows[slot] = row as u32;
+            self.events.events[slot] = Event {
+                time: batch.time[row],
+                value: value.map_or(f64::NAN, |value| value[row]),
+                category: codes.category.wide(row),
+                kind: codes.event.narrow(row),
+                channel: codes.channel.narrow(row),
+            };
+        }
+        if shape.details {
+            self.fill_details(batch, codes);
+        }
+        for (column, extra) in batch.extras.iter().enumerate() {
+            let numbers = self.events.numbers.iter_mut().skip(column).step_by(shape.numbers);
+            match &extra.values {
+                ExtraValues::Numbers(values) => {
+                    numbers.zip(&self.rows).for_each(|(number, &row)| *number = values[row as usize]);
+                }
+                ExtraValues::Labels(labels) => {
+                    let codes: Vec<f64> = labels.names.iter().map(|name| text_number(name)).collect();
+                    numbers.zip(&self.rows).for_each(|(number, &row)| {
+                        *number = codes.get(labels.codes[row as usize] as usize).copied().unwrap_or(f64::NAN);
+                    });
+                }
+            }
+        }
+        for (condition, holds) in batch.conditions.iter().enumerate() {
+            for (slot, &row) in self.rows.iter().enumerate() {
+                self.events.conditions[slot] |= u64::from(holds[row as usize]) << condition;
+            }
+        }
+    }
 
-impl Default for TimelineBuilder {
-    fn default() -> Self {
-        Self { growing: (0..PARTITIONS).map(|_| Growing::default()).collect(), vocabularies: Vocabularies::default() }
+    fn fill_details(&mut self, batch: &EventBatch, codes: &Codes) {
+        for (slot, &row) in self.rows.iter().enumerate() {
+            let row = row as usize;
+            let day = Day::of_wall(batch.time[row]).0;
+            self.events.details[slot] = Detail {
+                order: batch.order.as_ref().map_or(0, |order| order[row]),
+                product: batch.product.as_ref().map_or(0, |product| product[row]),
+                quantity: batch.quantity.as_ref().map_or(f32::NAN, |quantity| quantity[row]),
+                // A clock that runs behind would make an event known before it happened.
+                received: batch.received.as_ref().map_or(day, |received| received[row].max(day)),
+                device: codes.device.narrow(row),
+                campaign: codes.campaign.narrow(row),
+            };
+        }
+    }
+
+    fn append_to(&self, growing: &mut Growing, batch: &EventBatch, partition: usize) {
+        let slots = self.starts[partition] as usize..self.starts[partition + 1] as usize;
+        growing.owners.reserve(slots.len());
+        for (&hash, &row) in self.hashes[slots.clone()].iter().zip(&self.rows[slots.clone()]) {
+            let id = match &batch.customer {
+                Ids::Integers(ids) => CustomerId::of_number(ids[row as usize]),
+                Ids::Texts(ids) => CustomerId::of(ids.value(row as usize)),
+            };
+            let customer = growing.customer(id, hash);
+            growing.owners.push(customer);
+        }
+        growing.events.extend(self.events.slice(slots));
     }
 }
 
+fn has_details(batch: &EventBatch) -> bool {
+    batch.order.is_some()
+        || batch.product.is_some()
+        || batch.quantity.is_some()
+        || batch.received.is_some()
+        || batch.device.is_some()
+        || batch.campaign.is_some()
+}
+
+/// Collects batches into timelines.
+#[derive(Default)]
+pub struct TimelineBuilder {
+    growing: Vec<Growing>,
+    grouped: Vec<Grouped>,
+    vocabularies: Vocabularies,
+    numbers: Vec<String>,
+    shape: Shape,
+    n_events: u64,
+    times: Option<(i64, i64)>,
+    budget: Budget,
+    spill: Option<Spill>,
+}
+
 impl TimelineBuilder {
-    /// Appends batches that follow all earlier ones in file order.
+    /// Timelines that are put aside on disk, partition by partition, when they outgrow the budget.
+    pub fn within(budget: Budget) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
+    /// Appends batches that follow all earlier ones in file order. All of a builder's batches have the same extras
+    /// and conditions.
     ///
     /// # Errors
-    /// More than 65,535 distinct events, channels, devices or campaigns.
+    /// More than 65,534 distinct events, channels, devices or campaigns; a disk that does not take what is put aside.
     pub fn append(&mut self, batches: &[EventBatch]) -> Result<(), TimelineError> {
-        let grouped: Vec<Grouped> = batches.par_iter().map(Grouped::new).collect();
+        let Some(first) = batches.first() else { return Ok(()) };
+        self.growing.resize_with(PARTITIONS, Growing::default);
+        if self.n_events == 0 {
+            self.numbers = first.extras.iter().map(|extra| extra.name.to_string()).collect();
+            self.shape.numbers = self.numbers.len();
+            self.shape.conditions = !first.conditions.is_empty();
+        }
+        if !self.shape.details && batches.iter().any(has_details) {
+            self.shape.details = true;
+            self.growing.par_iter_mut().for_each(|growing| growing.events.widen(self.shape));
+        }
         let vocabularies = &mut self.vocabularies;
-        let columns: Vec<Columns> = batches
+        let codes: Vec<Codes> = batches
             .iter()
-            .map(|batch| Columns {
+            .map(|batch| Codes {
                 event: Translated::new(&mut vocabularies.event, Some(&batch.event)),
                 category: Translated::new(&mut vocabularies.category, batch.category.as_ref()),
                 channel: Translated::new(&mut vocabularies.channel, batch.channel.as_ref()),
@@ -162,19 +305,52 @@ impl TimelineBuilder {
         fits("channel", &vocabularies.channel)?;
         fits("device", &vocabularies.device)?;
         fits("campaign", &vocabularies.campaign)?;
+
+        if self.grouped.len() < batches.len() {
+            self.grouped.resize_with(batches.len(), Grouped::default);
+        }
+        let shape = self.shape;
+        let grouped = &mut self.grouped[..batches.len()];
+        grouped.par_iter_mut().zip(batches).zip(&codes).for_each(|((grouped, batch), codes)| {
+            grouped.fill(batch, codes, shape);
+        });
+        let grouped = &*grouped;
         self.growing.par_iter_mut().enumerate().for_each(|(p, growing)| {
-            for (grouped, columns) in grouped.iter().zip(&columns) {
-                append_batch(growing, grouped, columns, p);
+            for (grouped, batch) in grouped.iter().zip(batches) {
+                grouped.append_to(growing, batch, p);
             }
         });
+        for batch in batches {
+            self.n_events += batch.len() as u64;
+            for &time in &batch.time {
+                self.times = Some(self.times.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+            }
+        }
+        if let Some(limit) = self.budget.growing_bytes()
+            && self.growing.iter().map(Growing::bytes).sum::<usize>() > limit
+        {
+            self.put_aside()?;
+        }
+        Ok(())
+    }
+
+    /// Moves all that has grown to disk.
+    fn put_aside(&mut self) -> Result<(), SpillError> {
+        let mut spill = match self.spill.take() {
+            Some(spill) => spill,
+            None => Spill::create(&self.budget)?,
+        };
+        spill.append(&mut self.growing, self.shape)?;
+        self.spill = Some(spill);
         Ok(())
     }
 
     /// Sorts every timeline.
     ///
     /// # Errors
-    /// When there is no event at all.
+    /// When there is no event at all; a disk that fails.
     pub fn finish(mut self) -> Result<Timelines, TimelineError> {
+        let (first, last) = self.times.ok_or(TimelineError::Empty)?;
         let recode = Recode {
             kind: self.vocabularies.event.sort(),
             category: self.vocabularies.category.sort(),
@@ -182,119 +358,29 @@ impl TimelineBuilder {
             device: self.vocabularies.device.sort(),
             campaign: self.vocabularies.campaign.sort(),
         };
-        let partitions: Vec<Partition> =
-            self.growing.into_par_iter().map(|growing| sort_timelines(growing, &recode)).collect();
-        let range = partitions
-            .par_iter()
-            .flat_map_iter(|partition| &partition.events)
-            .map(|event| (event.time, event.time))
-            .reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let (first, last) = range.ok_or(TimelineError::Empty)?;
+        drop(self.grouped);
+        let (store, n_customers) = if self.spill.is_some() {
+            self.grouped = Vec::new();
+            let mut spill = self.spill.take().expect("just seen");
+            spill.append(&mut self.growing, self.shape)?;
+            drop(self.growing);
+            let spilled = spill.finish(recode, self.shape);
+            let n_customers = spilled.count_customers()?;
+            (Store::Spilled(spilled), n_customers)
+        } else {
+            let sort = |growing: Growing| sort_timelines(growing, &recode);
+            let partitions: Vec<super::Partition> = self.growing.into_par_iter().map(sort).collect();
+            let n_customers = partitions.iter().map(super::Partition::customers).sum();
+            (Store::Memory(partitions), n_customers)
+        };
         Ok(Timelines {
-            partitions,
+            store,
             vocabularies: self.vocabularies,
+            numbers: self.numbers,
             first_day: Day::of_wall(first),
             last_day: Day::of_wall(last),
+            n_customers,
+            n_events: self.n_events as usize,
         })
     }
-}
-
-fn append_batch(growing: &mut Growing, grouped: &Grouped, columns: &Columns, p: usize) {
-    let batch = grouped.batch;
-    let rows = &grouped.rows[grouped.starts[p] as usize..grouped.starts[p + 1] as usize];
-    growing.partition.events.reserve(rows.len());
-    growing.owners.reserve(rows.len());
-    let mut digits = Digits::default();
-    for &row in rows {
-        let row = row as usize;
-        let customer = growing.customer(batch.customer.text(row, &mut digits), grouped.hashes[row]);
-        let day = Day::of_wall(batch.time[row]).0;
-        growing.owners.push(customer);
-        growing.partition.events.push(Event {
-            time: batch.time[row],
-            value: batch.value.as_ref().map_or(f64::NAN, |value| value[row]),
-            order: batch.order.as_ref().map_or(0, |order| order[row]),
-            product: batch.product.as_ref().map_or(0, |product| product[row]),
-            category: columns.category.wide(row),
-            quantity: batch.quantity.as_ref().map_or(f32::NAN, |quantity| quantity[row]),
-            // A clock that runs behind would make an event known before it happened.
-            received: batch.received.as_ref().map_or(day, |received| received[row].max(day)),
-            kind: columns.event.narrow(row),
-            channel: columns.channel.narrow(row),
-            device: columns.device.narrow(row),
-            campaign: columns.campaign.narrow(row),
-        });
-    }
-}
-
-/// New codes by old code, after the vocabularies have been sorted.
-struct Recode {
-    kind: Vec<u32>,
-    category: Vec<u32>,
-    channel: Vec<u32>,
-    device: Vec<u32>,
-    campaign: Vec<u32>,
-}
-
-impl Recode {
-    fn apply(&self, mut event: Event) -> Event {
-        let narrow = |to: &[u32], code: u16| if code == NO_CODE { NO_CODE } else { to[code as usize] as u16 };
-        event.kind = narrow(&self.kind, event.kind);
-        event.channel = narrow(&self.channel, event.channel);
-        event.device = narrow(&self.device, event.device);
-        event.campaign = narrow(&self.campaign, event.campaign);
-        if event.category != NO_CATEGORY {
-            event.category = self.category[event.category as usize];
-        }
-        event
-    }
-}
-
-/// Every field takes part, so that the order of a timeline does not depend on the order of the files.
-fn in_order(a: &Event, b: &Event) -> std::cmp::Ordering {
-    let rest = |e: &Event| (e.kind, e.order, e.category, e.product, e.channel, e.device, e.campaign, e.received);
-    a.time
-        .cmp(&b.time)
-        .then_with(|| rest(a).cmp(&rest(b)))
-        .then_with(|| a.value.total_cmp(&b.value))
-        .then_with(|| a.quantity.total_cmp(&b.quantity))
-}
-
-/// Sorts customers by hash and each one's events by time, so that the order of the files decides nothing.
-fn sort_timelines(growing: Growing, recode: &Recode) -> Partition {
-    let Growing { partition: unsorted, owners, .. } = growing;
-    let customers = unsorted.customers();
-    let mut order: Vec<u32> = (0..customers as u32).collect();
-    order.sort_unstable_by_key(|&c| (unsorted.hashes[c as usize], unsorted.id(c as usize)));
-    let mut partition = Partition::default();
-    let mut place = vec![0u32; customers];
-    for (new, &old) in order.iter().enumerate() {
-        place[old as usize] = new as u32;
-        partition.hashes.push(unsorted.hashes[old as usize]);
-        partition.ids.extend_from_slice(unsorted.id(old as usize).as_bytes());
-        partition.id_ends.push(partition.ids.len());
-    }
-    let mut starts = vec![0usize; customers + 1];
-    for &owner in &owners {
-        starts[place[owner as usize] as usize + 1] += 1;
-    }
-    for c in 0..customers {
-        starts[c + 1] += starts[c];
-    }
-    let mut next = starts.clone();
-    let mut sorted = unsorted.events.clone();
-    for (event, &owner) in unsorted.events.iter().zip(&owners) {
-        let slot = &mut next[place[owner as usize] as usize];
-        sorted[*slot] = recode.apply(*event);
-        *slot += 1;
-    }
-    for c in 0..customers {
-        let timeline = &mut sorted[starts[c]..starts[c + 1]];
-        if !timeline.is_sorted_by(|a, b| in_order(a, b).is_le()) {
-            timeline.sort_unstable_by(in_order);
-        }
-    }
-    partition.starts = starts;
-    partition.events = sorted;
-    partition
 }

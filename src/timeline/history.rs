@@ -1,6 +1,6 @@
 //! Histories: a timeline reduced to what the buy-till-you-die models see.
 
-use super::{Event, OrdersOfDay};
+use super::{Event, OrdersOfDay, Timeline};
 use crate::time::Day;
 
 /// Occurrences of one event before `as_of`, by day: customers of these models act at most once a day.
@@ -24,11 +24,14 @@ impl History {
     /// What is known at `as_of` of the events that `counts` accepts; `None` without one.
     ///
     /// With `by_order`, rows of one day that share an order id are one occurrence.
-    pub fn of(events: &[Event], as_of: Day, by_order: bool, counts: impl Fn(&Event) -> bool) -> Option<Self> {
+    pub fn of(timeline: Timeline, as_of: Day, by_order: bool, counts: impl Fn(&Event) -> bool) -> Option<Self> {
         let mut history: Option<Self> = None;
         let mut orders_of_day = OrdersOfDay::default();
-        let before = events.iter().take_while(|event| event.time < as_of.start_micros());
-        for event in before.filter(|event| event.received < as_of.0 && counts(event)) {
+        for index in timeline.known_at(as_of) {
+            let event = &timeline.events[index];
+            if !counts(event) {
+                continue;
+            }
             let day = event.day();
             let value = if event.value.is_nan() { 0.0 } else { event.value };
             let history = history.get_or_insert(Self {
@@ -44,7 +47,7 @@ impl History {
                 history.days += 1;
                 orders_of_day.clear();
             }
-            if !by_order || orders_of_day.position(event.order).1 {
+            if !by_order || orders_of_day.position(timeline.detail(index).order).1 {
                 history.occurrences += 1;
             }
             history.value += value;

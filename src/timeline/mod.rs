@@ -4,15 +4,28 @@
 //! never meet across partitions.
 
 mod build;
+mod codec;
+mod customer;
+mod event;
 mod history;
 mod orders;
+mod sort;
+mod spill;
 mod vocabulary;
 
-use crate::time::{DAY_MICROS, Day};
+use rayon::prelude::*;
+
+use crate::time::Day;
+
+use customer::Customers;
+use spill::Spilled;
 
 pub use build::{TimelineBuilder, TimelineError};
+pub use customer::{CustomerId, customer_hash};
+pub use event::{Detail, Event, EventColumns, Timeline};
 pub use history::History;
 pub use orders::OrdersOfDay;
+pub use spill::{Budget, SpillError};
 pub use vocabulary::{Vocabularies, Vocabulary};
 
 /// Number of partitions; a power of two, so that the top bits of the hash name one.
@@ -24,114 +37,163 @@ pub const NO_CODE: u16 = u16::MAX;
 /// Code of a missing category.
 pub const NO_CATEGORY: u32 = u32::MAX;
 
-/// One coded event, 48 bytes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Event {
-    /// Wall time in microseconds.
-    pub time: i64,
-    /// Money, signed; NaN where there is none.
-    pub value: f64,
-    /// Hash of the order id, 0 where there is none: compared only within one customer's day.
-    pub order: u64,
-    /// Hash of the product, 0 where there is none.
-    pub product: u32,
-    /// Code in [`Vocabularies::category`], or [`NO_CATEGORY`].
-    pub category: u32,
-    /// Units; NaN where there are none.
-    pub quantity: f32,
-    /// Day on which it was received.
-    pub received: i32,
-    /// Code in [`Vocabularies::event`], or [`NO_CODE`].
-    pub kind: u16,
-    /// Code in [`Vocabularies::channel`], or [`NO_CODE`].
-    pub channel: u16,
-    /// Code in [`Vocabularies::device`], or [`NO_CODE`].
-    pub device: u16,
-    /// Code in [`Vocabularies::campaign`], or [`NO_CODE`].
-    pub campaign: u16,
-}
-
-const _: () = assert!(size_of::<Event>() == 48);
-
-impl Event {
-    /// The day on which it happened.
-    pub fn day(&self) -> Day {
-        Day::of_wall(self.time)
-    }
-
-    /// Whether it is known at the start of `as_of`: it happened before, and was received before.
-    pub fn is_known_at(&self, as_of: Day) -> bool {
-        self.time < as_of.start_micros() && self.received < as_of.0
-    }
-
-    /// Whether it arrived on a later day than it happened.
-    pub fn is_late(&self) -> bool {
-        i64::from(self.received) > self.time.div_euclid(DAY_MICROS)
-    }
-}
-
-/// Customers of one partition with their events.
+/// Customers of one partition, or of a part of it, with their events.
 #[derive(Debug, Default)]
 pub struct Partition {
-    ids: Vec<u8>,
-    id_ends: Vec<usize>,
-    hashes: Vec<u64>,
+    customers: Customers,
     /// Events of customer `c` are `events[starts[c]..starts[c + 1]]`.
     starts: Vec<usize>,
-    events: Vec<Event>,
+    events: EventColumns,
 }
 
 impl Partition {
     /// Number of customers.
     pub fn customers(&self) -> usize {
-        self.hashes.len()
+        self.customers.len()
     }
 
     /// Id of a customer, as in the input.
-    pub fn id(&self, customer: usize) -> &str {
-        let start = if customer == 0 { 0 } else { self.id_ends[customer - 1] };
-        std::str::from_utf8(&self.ids[start..self.id_ends[customer]]).expect("ids come from Arrow strings")
+    pub fn id(&self, customer: usize) -> CustomerId<'_> {
+        self.customers.id(customer)
     }
 
-    /// Stable hash of a customer's id (XXH3, 64 bits): the key of every sample and split.
+    /// Stable hash of a customer's id (64 bits): the key of every sample and split.
     pub fn hash(&self, customer: usize) -> u64 {
-        self.hashes[customer]
+        self.customers.hashes[customer]
     }
 
     /// Events of a customer, oldest first.
-    pub fn events(&self, customer: usize) -> &[Event] {
-        &self.events[self.starts[customer]..self.starts[customer + 1]]
+    pub fn timeline(&self, customer: usize) -> Timeline<'_> {
+        self.events.slice(self.starts[customer]..self.starts[customer + 1])
     }
 }
 
-/// Every customer's timeline.
+#[derive(Debug)]
+enum Store {
+    Memory(Vec<Partition>),
+    Spilled(Spilled),
+}
+
+/// A partition that is in memory, or was loaded for as long as this is held.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// In memory anyway.
+    Kept(&'a Partition),
+    /// Read back from disk.
+    Loaded(Box<Partition>),
+}
+
+impl std::ops::Deref for Part<'_> {
+    type Target = Partition;
+
+    fn deref(&self) -> &Partition {
+        match self {
+            Self::Kept(partition) => partition,
+            Self::Loaded(partition) => partition,
+        }
+    }
+}
+
+/// Every customer's timeline, in parts that ascend by the customers' hashes.
 #[derive(Debug)]
 pub struct Timelines {
-    /// By the top bits of the customer's hash.
-    pub partitions: Vec<Partition>,
+    store: Store,
     /// What the codes mean.
     pub vocabularies: Vocabularies,
+    /// Names of the numeric extras.
+    pub numbers: Vec<String>,
     /// Day of the first event.
     pub first_day: Day,
     /// Day of the last event.
     pub last_day: Day,
+    n_customers: usize,
+    n_events: usize,
 }
 
 impl Timelines {
     /// Number of customers.
     pub fn customers(&self) -> usize {
-        self.partitions.iter().map(Partition::customers).sum()
+        self.n_customers
     }
 
     /// Number of events.
     pub fn events(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.events.len()).sum()
+        self.n_events
     }
-}
 
-/// Stable hash of a customer id.
-pub fn customer_hash(id: &str) -> u64 {
-    twox_hash::XxHash3_64::oneshot(id.as_bytes())
+    /// Number of parts.
+    pub fn parts(&self) -> usize {
+        match &self.store {
+            Store::Memory(partitions) => partitions.len(),
+            Store::Spilled(spilled) => spilled.parts(),
+        }
+    }
+
+    /// Whether they are on disk.
+    pub fn is_spilled(&self) -> bool {
+        matches!(self.store, Store::Spilled(_))
+    }
+
+    /// A part.
+    ///
+    /// # Errors
+    /// When it is on disk and cannot be read back.
+    pub fn part(&self, index: usize) -> Result<Part<'_>, SpillError> {
+        match &self.store {
+            Store::Memory(partitions) => Ok(Part::Kept(&partitions[index])),
+            Store::Spilled(spilled) => Ok(Part::Loaded(Box::new(spilled.load(index)?))),
+        }
+    }
+
+    /// Numbers of the parts in stretches whose parts memory holds side by side.
+    pub fn stretches(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let at_once = match &self.store {
+            Store::Memory(_) => usize::MAX,
+            Store::Spilled(spilled) => spilled.at_once(),
+        };
+        let parts = self.parts();
+        (0..parts).step_by(at_once.min(parts.max(1))).map(move |start| start..start.saturating_add(at_once).min(parts))
+    }
+
+    /// What `of` makes of each part, in order. Parts run side by side as far as threads and memory go.
+    ///
+    /// # Errors
+    /// The first of `of`, or of a part that cannot be read back.
+    pub fn map_parts<T: Send, E: From<SpillError> + Send>(
+        &self,
+        of: impl Fn(usize, &Partition) -> Result<T, E> + Sync,
+    ) -> Result<Vec<T>, E> {
+        let mut results = Vec::with_capacity(self.parts());
+        for stretch in self.stretches() {
+            let one = |index: usize| of(index, &*self.part(index)?);
+            results.extend(stretch.into_par_iter().map(one).collect::<Result<Vec<T>, E>>()?);
+        }
+        Ok(results)
+    }
+
+    /// What `of` makes of each key, in order; keys ascend by part. A part is loaded once.
+    ///
+    /// # Errors
+    /// A part that cannot be read back.
+    pub fn map_keys<K: Sync, T: Send>(
+        &self,
+        keys: &[K],
+        part_of: impl Fn(&K) -> usize + Sync,
+        of: impl Fn(&Partition, &K) -> T + Sync,
+    ) -> Result<Vec<T>, SpillError> {
+        let by_part: Vec<&[K]> = keys.chunk_by(|a, b| part_of(a) == part_of(b)).collect();
+        let at_once = self.stretches().next().map_or(1, |stretch| stretch.len());
+        let mut results = Vec::with_capacity(keys.len());
+        for parts in by_part.chunks(at_once.max(1)) {
+            let one = |keys: &&[K]| {
+                let part = self.part(part_of(&keys[0]))?;
+                Ok(keys.iter().map(|key| of(&part, key)).collect::<Vec<T>>())
+            };
+            let mapped: Vec<Vec<T>> = parts.par_iter().map(one).collect::<Result<_, SpillError>>()?;
+            results.extend(mapped.into_iter().flatten());
+        }
+        Ok(results)
+    }
 }
 
 /// A second hash of a customer, independent of the partition it is in (finaliser of SplitMix64, Steele et

@@ -10,6 +10,7 @@ use crate::models::occurrence::{Expectation, OccurrenceModel, TenurePrior};
 use crate::report::{ModelRow, Role as ReportRole, TargetReport};
 use crate::split::{Role, Split};
 use crate::time::Window;
+use crate::timeline::SpillError;
 
 /// What a target of this kind takes from an expectation.
 pub(crate) fn quantity(kind: TargetKind) -> fn(&Expectation) -> f64 {
@@ -26,13 +27,13 @@ pub(super) fn prior(
     rows: &Rows,
     column: usize,
     group: Option<usize>,
-) -> TenurePrior {
-    let histories = material.histories(rows, &subject_of(target, group));
+) -> Result<TenurePrior, SpillError> {
+    let histories = material.histories(rows, &subject_of(target, group))?;
     let labels = rows.amounts(column);
     let tenure = material.tenure(rows);
     let newcomers = (0..rows.len()).filter(|&row| histories[row].is_none()).map(|row| (tenure[row], labels[row]));
     // Nobody to learn from: all who are eligible have done it.
-    TenurePrior::fit(newcomers, 0.0)
+    Ok(TenurePrior::fit(newcomers, 0.0))
 }
 
 pub(super) fn fit(
@@ -41,9 +42,9 @@ pub(super) fn fit(
     split: &Split,
     trained: &mut Trained,
 ) -> Result<FittedTarget, TrainingError> {
-    let train = material.select(target, split, Purpose::Judged(Role::Train));
-    let test = material.select(target, split, Purpose::Judged(Role::Test));
-    let ship = material.select(target, split, Purpose::Shipped);
+    let train = material.select(target, split, Purpose::Judged(Role::Train))?;
+    let test = material.select(target, split, Purpose::Judged(Role::Test))?;
+    let ship = material.select(target, split, Purpose::Shipped)?;
     if ship.is_empty() {
         return Err(TrainingError::NoEligibleRows { target: target.name.clone() });
     }
@@ -55,12 +56,13 @@ pub(super) fn fit(
         let subject = subject_of(target, group);
         let broken = |source| TrainingError::Occurrences { event: target.event.clone(), source };
         let occurrence = occurrence_index(material, &subject, trained)?;
-        columns.push(FittedColumn::Expected { occurrence, prior: prior(material, target, &ship, column, group) });
+        columns.push(FittedColumn::Expected { occurrence, prior: prior(material, target, &ship, column, group)? });
         if test.is_empty() {
             trained.warnings.push(format!("{name}: nobody was eligible at the test cut-off, so it was not judged."));
             continue;
         }
-        let judged = match OccurrenceModel::fit(&subject, material.timelines, split.test) {
+        let histories = subject.histories(material.timelines, split.test)?;
+        let judged = match OccurrenceModel::fit(&subject, &histories, split.test) {
             Ok(judged) => judged,
             Err(source) => {
                 trained
@@ -69,15 +71,17 @@ pub(super) fn fit(
                 continue;
             }
         };
-        let newcomers = prior(material, target, &train, column, group);
+        let newcomers = prior(material, target, &train, column, group)?;
         let tenure = material.tenure(&test);
+        let of_rows = material.histories(&test, &subject)?;
         let predicted = material
-            .expect(&judged, &test, horizon, quantity(target.kind), |row| newcomers.mean(tenure[row]))
+            .expect(&judged, &test, &of_rows, horizon, quantity(target.kind), |row| newcomers.mean(tenure[row]))
             .map_err(broken)?;
         if target.kind == TargetKind::Amount && !target.per_group {
             cuts = Cuts::of_value(&predicted);
         }
-        let report = judge(material, target, split, &test, column, name, &predicted);
+        let last = last_period(material, target, split, &test, column)?;
+        let report = judge(material, target, split, &test, column, name, &predicted, &last);
         trained.targets.push(report.map_err(|source| TrainingError::Judge { target: target.name.clone(), source })?);
     }
     Ok(FittedTarget { target: target.clone(), plan: trained.parameters.plans.len(), preparation: None, columns, cuts })
@@ -91,13 +95,13 @@ fn judge(
     column: usize,
     name: String,
     predicted: &[f64],
+    last: &[f64],
 ) -> Result<TargetReport, MetricError> {
     let actual = test.amounts(column);
     let keys = test.hashes();
     let options = material.bootstrap(target);
     let chosen = evaluate_value(&actual, predicted, &keys, &options)?;
-    let last = last_period(material, target, split, test, column);
-    let baseline = evaluate_value(&actual, &last, &keys, &options)?;
+    let baseline = evaluate_value(&actual, last, &keys, &options)?;
     Ok(TargetReport {
         name,
         label: target.sentence(target.per_group.then_some(column)),
@@ -120,15 +124,22 @@ fn judge(
 }
 
 /// The label of the window that ended where each row's begins: what a spreadsheet would predict.
-pub(super) fn last_period(material: &Material, target: &Target, split: &Split, rows: &Rows, column: usize) -> Vec<f64> {
+pub(super) fn last_period(
+    material: &Material,
+    target: &Target,
+    split: &Split,
+    rows: &Rows,
+    column: usize,
+) -> Result<Vec<f64>, SpillError> {
     let labeller = Labeller::new(target, &material.timelines.vocabularies);
-    let mut labels = vec![0f32; labeller.width()];
-    rows.keys
-        .iter()
-        .map(|key| {
-            let events = material.timelines.partitions[key.partition as usize].events(key.customer as usize);
-            labeller.label(events, split.test.plus(-target.horizon.days()), &mut labels);
+    let before = split.test.plus(-target.horizon.days());
+    material.timelines.map_keys(
+        &rows.keys,
+        |key| key.partition as usize,
+        |partition, key| {
+            let mut labels = vec![0f32; labeller.width()];
+            labeller.label(partition.timeline(key.customer as usize), before, &mut labels);
             f64::from(labels[column])
-        })
-        .collect()
+        },
+    )
 }

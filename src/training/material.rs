@@ -11,7 +11,7 @@ use crate::models::occurrence::{OccurrenceModel, Subject};
 use crate::report::Evaluation;
 use crate::split::{Role, Scheme, Split};
 use crate::time::Day;
-use crate::timeline::{History, Timelines};
+use crate::timeline::{History, SpillError, Timelines};
 
 /// What a set of rows is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl<'a> Material<'a> {
         targets: &[Target],
         splits: &[Split],
         as_of: Day,
-    ) -> Self {
+    ) -> Result<Self, SpillError> {
         let customers = timelines.customers();
         let mut shares: std::collections::BTreeMap<Day, f64> = std::collections::BTreeMap::new();
         for (target, split) in targets.iter().zip(splits) {
@@ -75,10 +75,10 @@ impl<'a> Material<'a> {
         }
         let requests: Vec<RowRequest> = shares.into_iter().map(|(as_of, share)| RowRequest { as_of, share }).collect();
         let sweep = Sweep::new(plan, &timelines.vocabularies);
-        let table = FeatureTable::build(timelines, &sweep, &requests);
+        let table = FeatureTable::build(timelines, &sweep, &requests)?;
         let catalogue = plan.features();
         let tenure = catalogue.iter().position(|feature| feature.name == "tenure_days").expect("in every catalogue");
-        Self { config, timelines, as_of, catalogue, requests, table, tenure }
+        Ok(Self { config, timelines, as_of, catalogue, requests, table, tenure })
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -95,7 +95,7 @@ impl<'a> Material<'a> {
     }
 
     /// Eligible rows of a target for a purpose, in the order of the table.
-    pub(super) fn select(&self, target: &Target, split: &Split, purpose: Purpose) -> Rows {
+    pub(super) fn select(&self, target: &Target, split: &Split, purpose: Purpose) -> Result<Rows, SpillError> {
         let share = share_of(self.config, self.timelines.customers(), target, split, purpose);
         let eligible =
             EligibleRows::new(target.eligible.as_ref(), &self.catalogue).expect("checked when the target was resolved");
@@ -113,8 +113,8 @@ impl<'a> Material<'a> {
         let keys: Vec<RowKey> = indices.iter().map(|&index| self.table.keys[index]).collect();
         let labeller = Labeller::new(target, &self.timelines.vocabularies);
         let width = labeller.width();
-        let labels = labeller.label_rows(self.timelines, &self.requests, &keys);
-        Rows { indices, keys, labels, width }
+        let labels = labeller.label_rows(self.timelines, &self.requests, &keys)?;
+        Ok(Rows { indices, keys, labels, width })
     }
 
     /// Rows × features of a selection.
@@ -137,28 +137,25 @@ impl<'a> Material<'a> {
     }
 
     /// What each row's customer had done of a subject.
-    pub(super) fn histories(&self, rows: &Rows, subject: &Subject) -> Vec<Option<History>> {
-        use rayon::prelude::*;
+    pub(super) fn histories(&self, rows: &Rows, subject: &Subject) -> Result<Vec<Option<History>>, SpillError> {
         let reader = subject.reader(&self.timelines.vocabularies);
-        rows.keys
-            .par_iter()
-            .map(|key| {
-                let events = self.timelines.partitions[key.partition as usize].events(key.customer as usize);
-                reader.history(events, self.as_of(key))
-            })
-            .collect()
+        self.timelines.map_keys(
+            &rows.keys,
+            |key| key.partition as usize,
+            |partition, key| reader.history(partition.timeline(key.customer as usize), self.as_of(key)),
+        )
     }
 
-    /// What a subject's model expects of each row; `otherwise` (by row) of customers without a history.
+    /// What a subject's model expects of each row, given its history; `otherwise` (by row) of customers without a history.
     pub(super) fn expect(
         &self,
         model: &OccurrenceModel,
         rows: &Rows,
+        histories: &[Option<History>],
         horizon_days: i32,
         value: impl Fn(&crate::models::occurrence::Expectation) -> f64,
         otherwise: impl Fn(usize) -> f64,
     ) -> Result<Vec<f64>, BtydError> {
-        let histories = self.histories(rows, &model.subject);
         let mut result: Vec<f64> = (0..rows.len()).map(otherwise).collect();
         let mut cut_offs: Vec<u32> = rows.keys.iter().map(|key| key.request).collect();
         cut_offs.sort_unstable();

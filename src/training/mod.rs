@@ -19,7 +19,7 @@ use crate::progress::Observer;
 use crate::report::{FeatureNote, TargetReport, TargetRules};
 use crate::split::{self, Split};
 use crate::time::{Day, Horizon};
-use crate::timeline::Timelines;
+use crate::timeline::{SpillError, Timelines};
 use crate::{error::Error, split::SplitError};
 
 use material::Material;
@@ -69,6 +69,9 @@ pub enum TrainingError {
         #[source]
         source: BtydError,
     },
+    /// Timelines on disk cannot be read back.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
     /// Figures of the report cannot be computed.
     #[error("target `{target}` cannot be judged")]
     Judge {
@@ -86,6 +89,7 @@ impl Explain for TrainingError {
             Self::Fit { source, .. } => source.exit_code(),
             Self::Occurrences { source, .. } => source.exit_code(),
             Self::Judge { .. } => ExitCode::Bug,
+            Self::Spill(source) => source.exit_code(),
             _ => ExitCode::DataRejected,
         }
     }
@@ -98,11 +102,17 @@ impl Explain for TrainingError {
             Self::Fit { source, .. } => source.reason(),
             Self::Occurrences { source, .. } => source.reason(),
             Self::Judge { .. } => None,
+            Self::Spill(source) => source.reason(),
         }
     }
 
     fn details(&self) -> Vec<String> {
-        vec!["No bundle was written; a former one is untouched.".into()]
+        let mut details = match self {
+            Self::Spill(source) => source.details(),
+            _ => Vec::new(),
+        };
+        details.push("No bundle was written; a former one is untouched.".into());
+        details
     }
 
     fn hints(&self) -> Vec<String> {
@@ -117,6 +127,7 @@ impl Explain for TrainingError {
             Self::Fit { source, .. } => source.hints(),
             Self::Occurrences { source, .. } => source.hints(),
             Self::Judge { .. } => Vec::new(),
+            Self::Spill(source) => source.hints(),
         }
     }
 
@@ -160,12 +171,11 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
     Split::new(timelines.first_day, as_of, longest, &config.training)?;
     let mut plans = Plans::new(config, timelines, as_of);
     let targets = Target::resolve(config, timelines, &mut plans, default_horizon)?;
-    if let Some(target) = targets.iter().find(|target| {
-        let kinds = &plans.of(target.horizon).kinds;
-        target.kind == crate::config::TargetKind::Amount
-            && !kinds.iter().any(|kind| kind.event == target.event && kind.has_money)
-    }) {
-        return Err(TrainingError::NoMoney { target: target.name.clone(), event: target.event.clone() }.into());
+    for target in targets.iter().filter(|target| target.kind == crate::config::TargetKind::Amount) {
+        let kinds = &plans.of(target.horizon)?.kinds;
+        if !kinds.iter().any(|kind| kind.event == target.event && kind.has_money) {
+            return Err(TrainingError::NoMoney { target: target.name.clone(), event: target.event.clone() }.into());
+        }
     }
     let splits: Vec<Split> = targets
         .iter()
@@ -180,7 +190,7 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         };
         observer.note(&format!("target {}: {about}", target.name));
     }
-    let catalogue = Plan::new(timelines, config, as_of);
+    let catalogue = Plan::new(timelines, config, as_of)?;
     let features = catalogue.features().into_iter().map(|feature| FeatureNote {
         name: feature.name,
         unit: feature.unit.name().to_string(),
@@ -195,7 +205,7 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         warnings,
     };
     let order = Subject { event: config.events.order_event.clone(), is_order: true, category: None };
-    match OccurrenceModel::fit(&order, timelines, as_of) {
+    match OccurrenceModel::fit(&order, &order.histories(timelines, as_of)?, as_of) {
         Ok(model) => trained.parameters.occurrences.push(model),
         Err(source) => trained.warnings.push(format!("No alive probability: {source}.")),
     }
@@ -205,13 +215,13 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
     let mut fitted: Vec<Option<FittedTarget>> = vec![None; targets.len()];
     // One horizon after another: their rows have little in common, and only one table is in memory at a time.
     for horizon in horizons.into_iter().rev() {
-        let plan = plans.of(horizon).clone();
+        let plan = plans.of(horizon)?.clone();
         let of_horizon = |index: &usize| targets[*index].horizon == horizon;
         let indices: Vec<usize> = (0..targets.len()).filter(of_horizon).collect();
         let (some_targets, some_splits): (Vec<Target>, Vec<Split>) =
             indices.iter().map(|&index| (targets[index].clone(), splits[index].clone())).unzip();
         observer.stage(&format!("building features for {horizon} days"));
-        let material = Material::build(config, timelines, &plan, &some_targets, &some_splits, as_of);
+        let material = Material::build(config, timelines, &plan, &some_targets, &some_splits, as_of)?;
         observer.note(&format!("{} feature rows at {} cut-offs, {horizon} days", material.rows(), material.cut_offs()));
         for index in indices {
             let (target, split) = (&targets[index], &splits[index]);
@@ -238,7 +248,8 @@ fn occurrence_index(material: &Material, subject: &Subject, trained: &mut Traine
     if let Some(index) = models.iter().position(|model| model.subject == *subject) {
         return Ok(index);
     }
-    let model = OccurrenceModel::fit(subject, material.timelines, material.as_of)
+    let histories = subject.histories(material.timelines, material.as_of)?;
+    let model = OccurrenceModel::fit(subject, &histories, material.as_of)
         .map_err(|source| TrainingError::Occurrences { event: subject.event.clone(), source })?;
     models.push(model);
     Ok(models.len() - 1)

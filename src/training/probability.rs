@@ -13,12 +13,13 @@ use crate::metrics::{BootstrapOptions, Evaluated, MetricError, evaluate_binary, 
 use crate::models::FitError;
 use crate::models::calibrate::{Calibration, CalibrationChoice};
 use crate::models::logistic::{LogisticModel, PenalisedLogistic, Solver};
-use crate::models::occurrence::{Expectation, OccurrenceModel, TenurePrior};
+use crate::models::occurrence::{Expectation, OccurrenceModel};
 use crate::models::prepare::Preparation;
 use crate::models::tree::{ReadableTree, TreeModel};
 use crate::report::{ModelRow, Role as ReportRole, TargetReport, TargetRules};
 use crate::split::{Role, Split};
 use crate::time::Window;
+use crate::timeline::SpillError;
 
 /// Penalties that are tried; the one with the least log loss on the validation rows is taken.
 const PENALTIES: [f64; 3] = [1.0, 30.0, 1000.0];
@@ -70,10 +71,10 @@ pub(super) fn fit(
     trained: &mut Trained,
 ) -> Result<FittedTarget, TrainingError> {
     let broken = |source| TrainingError::Fit { target: target.name.clone(), source };
-    let train = material.select(target, split, Purpose::Judged(Role::Train));
-    let validate = material.select(target, split, Purpose::Judged(Role::Validate));
-    let test = material.select(target, split, Purpose::Judged(Role::Test));
-    let ship = material.select(target, split, Purpose::Shipped);
+    let train = material.select(target, split, Purpose::Judged(Role::Train))?;
+    let validate = material.select(target, split, Purpose::Judged(Role::Validate))?;
+    let test = material.select(target, split, Purpose::Judged(Role::Test))?;
+    let ship = material.select(target, split, Purpose::Shipped)?;
     if ship.is_empty() {
         return Err(TrainingError::NoEligibleRows { target: target.name.clone() });
     }
@@ -225,7 +226,7 @@ impl Column<'_> {
             Candidate::Tree(_) => ProbabilityModel::Tree(tree.expect("a tree is a candidate only where one is fitted")),
             Candidate::Occurrence { .. } => {
                 let occurrence = occurrence_index(self.material, &subject_of(self.target, self.group()), trained)?;
-                let prior = prior(self.material, self.target, &shipped.rows, self.column, self.group());
+                let prior = prior(self.material, self.target, &shipped.rows, self.column, self.group())?;
                 ProbabilityModel::Occurrence { occurrence, prior }
             }
         };
@@ -306,20 +307,24 @@ impl Column<'_> {
         trained: &mut Trained,
     ) -> Result<Option<Candidate>, TrainingError> {
         let subject = subject_of(self.target, self.group());
-        let newcomers = prior(self.material, self.target, &train.rows, self.column, self.group());
-        let at = |day, rows: &Rows, newcomers: &TenurePrior| {
-            let model = OccurrenceModel::fit(&subject, self.material.timelines, day)?;
+        let newcomers = prior(self.material, self.target, &train.rows, self.column, self.group())?;
+        let at = |day, rows: &Rows| {
+            let everyone = subject.histories(self.material.timelines, day)?;
+            let of_rows = self.material.histories(rows, &subject)?;
             let tenure = self.material.tenure(rows);
             let probability =
                 |expectation: &Expectation| from_expectation(self.target.kind, expectation).clamp(0.0, 1.0);
             let horizon = self.target.horizon.days();
-            self.material.expect(&model, rows, horizon, probability, |row| newcomers.mean(tenure[row]).clamp(0.0, 1.0))
+            let scores = OccurrenceModel::fit(&subject, &everyone, day).and_then(|model| {
+                let newcomer = |row: usize| newcomers.mean(tenure[row]).clamp(0.0, 1.0);
+                self.material.expect(&model, rows, &of_rows, horizon, probability, newcomer)
+            });
+            Ok::<_, TrainingError>(scores)
         };
-        let scores = at(self.split.validate, &validate.rows, &newcomers)
-            .and_then(|validate| Ok((validate, at(self.split.test, &test.rows, &newcomers)?)));
+        let scores = (at(self.split.validate, &validate.rows)?, at(self.split.test, &test.rows)?);
         match scores {
-            Ok((validate, test)) => Ok(Some(Candidate::Occurrence { validate, test })),
-            Err(source) => {
+            (Ok(validate), Ok(test)) => Ok(Some(Candidate::Occurrence { validate, test })),
+            (Err(source), _) | (_, Err(source)) => {
                 trained.warnings.push(format!("{}: no buy-till-you-die candidate ({source}).", self.name));
                 Ok(None)
             }
@@ -404,7 +409,7 @@ impl Column<'_> {
             }
         }
         let chosen = chosen.expect("the best is one of the candidates");
-        let (baseline, scores) = self.baseline(test);
+        let (baseline, scores) = self.baseline(test)?;
         // Dozens of columns: the interval of the chosen model is enough.
         let resamples = if self.target.per_group { 0 } else { options.resamples };
         let options = BootstrapOptions { resamples, ..options };
@@ -452,10 +457,10 @@ impl Column<'_> {
     }
 
     /// The churn factor for absence of orders, what happened last period for all else.
-    fn baseline(&self, test: &Prepared) -> (&'static str, Vec<f64>) {
+    fn baseline(&self, test: &Prepared) -> Result<(&'static str, Vec<f64>), SpillError> {
         let features = self.material.catalogue();
         let churn_factor = features.iter().position(|feature| feature.name == "churn_factor");
-        match churn_factor {
+        Ok(match churn_factor {
             Some(feature)
                 if self.target.is_order && self.target.kind == TargetKind::Absence && !self.target.per_group =>
             {
@@ -469,8 +474,8 @@ impl Column<'_> {
                         .collect(),
                 )
             }
-            _ => ("same as last period", last_period(self.material, self.target, self.split, &test.rows, self.column)),
-        }
+            _ => ("same as last period", last_period(self.material, self.target, self.split, &test.rows, self.column)?),
+        })
     }
 }
 

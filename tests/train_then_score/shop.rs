@@ -18,6 +18,7 @@ use bellwether::scores::ScoreFormat;
 use bellwether::scores::ScoreManifest;
 use bellwether::simulate::{Population, Simulation, simulate};
 use bellwether::time::{DAY_MICROS, Day};
+use bellwether::timeline::Budget;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
@@ -201,6 +202,7 @@ pub fn fit(events: &Path, config: &Config, as_of: Option<Day>, out: &Path) -> Re
         out: out.to_path_buf(),
         rejects: None,
         dry_run: false,
+        budget: Budget::default(),
     };
     pipeline::fit(options, &Silent)
 }
@@ -216,6 +218,7 @@ pub fn run(bundle: &Path, events: &Path, as_of: Option<Day>, out: &Path) -> Resu
         max_gap: None,
         rejects: None,
         segments: None,
+        budget: Budget::default(),
     };
     pipeline::run(&options, &Silent)
 }

@@ -1,0 +1,303 @@
+//! Timelines larger than memory: what has grown is put aside on disk, and comes back a partition at a time.
+//!
+//! One unnamed temporary file holds it all. It has no entry in any folder, so the system frees it when the process
+//! ends, however that happens: a killed run leaves nothing behind. Every time memory is full, each partition adds a
+//! block of its customers and a block of its events; both are compressed with zstd.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use bytesize::ByteSize;
+use rayon::prelude::*;
+
+use super::build::Growing;
+use super::codec::{self, Damaged};
+use super::event::Shape;
+use super::sort::{Recode, sort_timelines};
+use super::{PARTITIONS, Partition};
+use crate::error::{ExitCode, Explain};
+
+/// How much memory timelines may take, and where the rest goes.
+#[derive(Debug, Clone, Default)]
+pub struct Budget {
+    /// Bytes of the whole process; `None`: as many as there are.
+    pub bytes: Option<u64>,
+    /// Folder of the temporary file; the system's when absent.
+    pub folder: Option<PathBuf>,
+}
+
+/// Share of the budget that timelines may take while they grow. The rest is for batches being decoded and grouped,
+/// for blocks being compressed, and for what the allocator keeps.
+const GROWING_SHARE: f64 = 0.4;
+
+/// Share of the budget that loaded partitions may take, all threads together.
+const LOADED_SHARE: f64 = 0.4;
+
+/// A partition being loaded takes this many times its events: the block, the merged events, the sorted ones.
+const LOADING_FACTOR: f64 = 2.5;
+
+impl Budget {
+    /// Less than this cannot be kept: batches being decoded and blocks being compressed take about half of it.
+    pub const LEAST: ByteSize = ByteSize::mib(256);
+
+    pub(super) fn growing_bytes(&self) -> Option<usize> {
+        self.bytes.map(|bytes| (bytes as f64 * GROWING_SHARE) as usize)
+    }
+
+    fn loaded_bytes(&self) -> f64 {
+        self.bytes.map_or(f64::INFINITY, |bytes| bytes as f64 * LOADED_SHARE)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
+/// The disk does not take or give back what was put aside.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot {action} the temporary file of timelines that memory does not hold", folder.display())]
+pub struct SpillError {
+    action: &'static str,
+    folder: PathBuf,
+    /// Bytes in the file so far.
+    bytes: u64,
+    #[source]
+    source: io::Error,
+}
+
+impl Explain for SpillError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Usage
+    }
+
+    fn details(&self) -> Vec<String> {
+        vec![
+            format!("It holds {} so far.", ByteSize(self.bytes).display().iec()),
+            "The temporary file is gone; nothing else was written.".into(),
+        ]
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![
+            "make room there, or name a folder on another disk with `--spill-dir`".into(),
+            "with more memory (`--memory`) less is put aside".into(),
+        ]
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Section {
+    offset: u64,
+    stored: usize,
+    raw: usize,
+}
+
+/// What one partition put aside at one time.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    customers: Section,
+    n_customers: usize,
+    events: Section,
+    n_events: usize,
+    shape: Shape,
+}
+
+/// The file while it is written.
+pub(super) struct Spill {
+    file: File,
+    end: u64,
+    folder: PathBuf,
+    loaded_bytes: f64,
+    /// Of each partition, in the order of the files.
+    blocks: Vec<Vec<Block>>,
+}
+
+/// Partitions that are compressed before the next are, so that what waits for the disk stays small.
+const COMPRESSED_AT_ONCE: usize = 32;
+
+/// Fast: what is put aside is read back within seconds.
+const ZSTD_LEVEL: i32 = 1;
+
+impl Spill {
+    pub(super) fn create(budget: &Budget) -> Result<Self, SpillError> {
+        let folder = budget.folder();
+        let file = tempfile::tempfile_in(&folder).map_err(|source| SpillError {
+            action: "create",
+            folder: folder.clone(),
+            bytes: 0,
+            source,
+        })?;
+        Ok(Self { file, end: 0, folder, loaded_bytes: budget.loaded_bytes(), blocks: vec![Vec::new(); PARTITIONS] })
+    }
+
+    /// Adds what has grown, which is empty afterwards.
+    pub(super) fn append(&mut self, growing: &mut [Growing], shape: Shape) -> Result<(), SpillError> {
+        let failed = |bytes: u64| {
+            let folder = self.folder.clone();
+            move |source| SpillError { action: "write", folder, bytes, source }
+        };
+        let pack = |raw: &[u8]| zstd::bulk::compress(raw, ZSTD_LEVEL);
+        for (chunk, growing) in growing.chunks_mut(COMPRESSED_AT_ONCE).enumerate() {
+            let pack_one = |growing: &mut Growing| {
+                let Growing { customers, events, owners, .. } = std::mem::take(growing);
+                if customers.len() == 0 {
+                    return Ok(None);
+                }
+                let ids = codec::encode_customers(&customers);
+                let rows = codec::encode_events(&events, &owners);
+                let counts = (customers.len(), owners.len(), ids.len(), rows.len());
+                Ok(Some((pack(&ids)?, pack(&rows)?, counts)))
+            };
+            let packed: Vec<io::Result<Option<_>>> = growing.par_iter_mut().map(pack_one).collect();
+            for (index, packed) in packed.into_iter().enumerate() {
+                let Some((ids, rows, counts)) = packed.map_err(failed(self.end))? else { continue };
+                let (n_customers, n_events, raw_ids, raw_rows) = counts;
+                let mut section = |bytes: &[u8], raw: usize| {
+                    self.file.write_all(bytes).map_err(failed(self.end))?;
+                    let section = Section { offset: self.end, stored: bytes.len(), raw };
+                    self.end += bytes.len() as u64;
+                    Ok::<Section, SpillError>(section)
+                };
+                let (customers, events) = (section(&ids, raw_ids)?, section(&rows, raw_rows)?);
+                let block = Block { customers, n_customers, events, n_events, shape };
+                self.blocks[chunk * COMPRESSED_AT_ONCE + index].push(block);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ready to be read. A partition that is too large for its share of memory is cut by further bits of the hash.
+    pub(super) fn finish(self, recode: Recode, shape: Shape) -> Spilled {
+        let event_bytes = (shape.event_bytes() + 4) as f64;
+        let threads = rayon::current_num_threads() as f64;
+        let mut parts = Vec::new();
+        let mut largest = 0.0f64;
+        for (partition, blocks) in self.blocks.iter().enumerate() {
+            let bytes = blocks.iter().map(|block| block.n_events).sum::<usize>() as f64 * event_bytes * LOADING_FACTOR;
+            let mut bits = 0;
+            while bits < MOST_BITS && bytes / f64::from(1u32 << bits) * threads > self.loaded_bytes {
+                bits += 1;
+            }
+            // Cutting costs a pass over the blocks each time: threads may as well take turns before that.
+            while bits > 0 && bytes / f64::from(1u32 << (bits - 1)) <= self.loaded_bytes {
+                bits -= 1;
+            }
+            largest = largest.max(bytes / f64::from(1u32 << bits));
+            parts.extend((0..1u32 << bits).map(|cut| PartOf { partition, cut, bits }));
+        }
+        let at_once = if largest > 0.0 { (self.loaded_bytes / largest).clamp(1.0, threads) as usize } else { 1 };
+        Spilled {
+            file: Mutex::new(self.file),
+            bytes: self.end,
+            folder: self.folder,
+            blocks: self.blocks,
+            parts,
+            at_once,
+            recode,
+            shape,
+        }
+    }
+}
+
+/// A partition is cut into at most 2^16 parts; a single customer is never cut.
+const MOST_BITS: u32 = 16;
+
+/// A part of a partition: the customers whose next `bits` bits of the hash are `cut`.
+#[derive(Debug, Clone, Copy)]
+struct PartOf {
+    partition: usize,
+    cut: u32,
+    bits: u32,
+}
+
+impl PartOf {
+    fn holds(self, hash: u64) -> bool {
+        let below = hash << PARTITIONS.trailing_zeros();
+        self.bits == 0 || below >> (64 - self.bits) == u64::from(self.cut)
+    }
+}
+
+/// Timelines on disk.
+pub(super) struct Spilled {
+    file: Mutex<File>,
+    bytes: u64,
+    folder: PathBuf,
+    blocks: Vec<Vec<Block>>,
+    parts: Vec<PartOf>,
+    /// Parts that memory holds side by side.
+    at_once: usize,
+    recode: Recode,
+    shape: Shape,
+}
+
+impl std::fmt::Debug for Spilled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Spilled({} bytes, {} parts)", self.bytes, self.parts.len())
+    }
+}
+
+impl Spilled {
+    pub(super) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    pub(super) fn at_once(&self) -> usize {
+        self.at_once
+    }
+
+    fn failed(&self, source: io::Error) -> SpillError {
+        SpillError { action: "read back", folder: self.folder.clone(), bytes: self.bytes, source }
+    }
+
+    fn read(&self, section: Section) -> Result<Vec<u8>, SpillError> {
+        let mut stored = vec![0; section.stored];
+        let mut read = || {
+            let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            file.seek(SeekFrom::Start(section.offset))?;
+            file.read_exact(&mut stored)
+        };
+        read().map_err(|source| self.failed(source))?;
+        zstd::bulk::decompress(&stored, section.raw).map_err(|source| self.failed(source))
+    }
+
+    fn damaged(&self, _: Damaged) -> SpillError {
+        self.failed(io::Error::new(io::ErrorKind::InvalidData, "a block is not what was written"))
+    }
+
+    /// Sorted timelines of a part.
+    pub(super) fn load(&self, part: usize) -> Result<Partition, SpillError> {
+        let part = self.parts[part];
+        let mut growing = Growing::default();
+        for block in &self.blocks[part.partition] {
+            let ids = codec::decode_customers(&self.read(block.customers)?, block.n_customers);
+            let ids = ids.map_err(|damaged| self.damaged(damaged))?;
+            let known_as = |customer: usize| {
+                let hash = ids.hashes[customer];
+                part.holds(hash).then(|| growing.customer(ids.id(customer), hash))
+            };
+            let to: Vec<Option<u32>> = (0..ids.len()).map(known_as).collect();
+            let rows = self.read(block.events)?;
+            let rows = codec::Rows { bytes: &rows, n: block.n_events, stored: block.shape, wanted: self.shape };
+            rows.append_to(&mut growing, &to).map_err(|damaged| self.damaged(damaged))?;
+        }
+        Ok(sort_timelines(growing, &self.recode))
+    }
+
+    /// Number of distinct customers: only their ids are read.
+    pub(super) fn count_customers(&self) -> Result<usize, SpillError> {
+        let count = |blocks: &Vec<Block>| {
+            let mut growing = Growing::default();
+            for block in blocks {
+                let ids = codec::decode_customers(&self.read(block.customers)?, block.n_customers);
+                let ids = ids.map_err(|damaged| self.damaged(damaged))?;
+                for customer in 0..ids.len() {
+                    growing.customer(ids.id(customer), ids.hashes[customer]);
+                }
+            }
+            Ok(growing.customers.len())
+        };
+        self.blocks.par_iter().map(count).sum()
+    }
+}
