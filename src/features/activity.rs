@@ -14,17 +14,22 @@ fn trends(windows: &[u16]) -> impl Iterator<Item = (usize, usize)> + '_ {
 }
 
 pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
+    declarations.family("activity", &["ts"]);
     declarations.add("events", Unit::Count, "Events of any kind to date.");
     declarations.add("active_days", Unit::Count, "Days with any event, to date.");
+    declarations.family("activity", &["event"]);
     for kind in &plan.kinds[1..] {
         declarations.add(format!("{}s", kind.slug), Unit::Count, format!("`{}` events to date.", kind.event));
     }
+    declarations.family("activity", &["ts"]);
     declarations.add("weekend_share", Unit::Share, "Share of all events on a Saturday or Sunday.");
+    declarations.family("activity", &["channel"]);
     for channel in &plan.channels {
         let note = format!("Share of all events that came by channel `{}`.", channel.name);
         declarations.add(format!("channel_share_{}", channel.slug), Unit::Share, note);
     }
     let order = &plan.kinds[0];
+    declarations.family("activity", &["ts", "event", "value", "order_id"]);
     for days in &plan.windows {
         declarations.add(format!("{}s_{days}d", order.slug), Unit::Count, format!("Orders in the last {days} days."));
         if order.has_money {

@@ -12,6 +12,7 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     if plan.pairs.is_empty() {
         return;
     }
+    declarations.family("affinity", &["ts", "event", "category", "value"]);
     declarations.add(
         "categories_bought",
         Unit::Count,

@@ -5,6 +5,7 @@ use super::sweep::{Row, Step};
 use crate::time::{DAY_MICROS, Day};
 
 pub(super) fn declare(_: &Plan, declarations: &mut Declarations) {
+    declarations.family("cadence", &["ts", "event", "value"]);
     let below_two = "missing below two days with an order";
     declarations.add(
         "average_days_between_orders",

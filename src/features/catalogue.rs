@@ -46,15 +46,35 @@ pub struct Feature {
     pub unit: Unit,
     /// What it tells, at `as_of`; when it is missing.
     pub note: String,
+    /// The question that it belongs to; a family is computed whole or not at all.
+    pub family: String,
+    /// Columns of the events that it is made from.
+    pub columns: Vec<String>,
 }
 
 /// Collects declarations in the order in which a sweep emits the values.
 #[derive(Default)]
-pub(super) struct Declarations(Vec<Feature>);
+pub(super) struct Declarations {
+    features: Vec<Feature>,
+    family: String,
+    columns: Vec<String>,
+}
 
 impl Declarations {
+    /// Names the family and the source columns of the features that follow.
+    pub(super) fn family(&mut self, family: &str, columns: &[&str]) {
+        self.family = family.to_string();
+        self.columns = columns.iter().map(|column| (*column).to_string()).collect();
+    }
+
     pub(super) fn add(&mut self, name: impl Into<String>, unit: Unit, note: impl Into<String>) {
-        self.0.push(Feature { name: name.into(), unit, note: note.into() });
+        self.features.push(Feature {
+            name: name.into(),
+            unit,
+            note: note.into(),
+            family: self.family.clone(),
+            columns: self.columns.clone(),
+        });
     }
 }
 
@@ -288,7 +308,7 @@ impl Plan {
         cadence::declare(self, &mut declarations);
         activity::declare(self, &mut declarations);
         affinity::declare(self, &mut declarations);
-        let mut features = declarations.0;
+        let mut features = declarations.features;
         // An event that is called `event` would give a second column `events`.
         let names: Vec<String> =
             slugs(features.iter().map(|feature| feature.name.as_str())).into_iter().map(|group| group.slug).collect();

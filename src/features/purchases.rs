@@ -7,6 +7,7 @@ use crate::timeline::OrdersOfDay;
 pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     let order = &plan.kinds[0];
     let event = &order.event;
+    declarations.family("purchases", &["ts", "event", "order_id"]);
     declarations.add(
         format!("{}s", order.slug),
         Unit::Count,
@@ -15,16 +16,20 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
              refunds are none."
         ),
     );
+    declarations.family("purchases", &["ts", "event"]);
     declarations.add("order_days", Unit::Count, "Days with an order, to date.");
     declarations.add("order_lines", Unit::Count, "Order lines to date.");
+    declarations.family("purchases", &["event", "quantity"]);
     declarations.add("units", Unit::Count, "Units ordered to date; a line without a quantity is one unit.");
     if order.has_money {
+        declarations.family("purchases", &["event", "value"]);
         declarations.add("spend", Unit::Money, format!("Sum of `value` of `{event}` to date, refunds deducted."));
         declarations.add(
             "refunds",
             Unit::Money,
             format!("Sum of negative `value` of `{event}` to date, as a positive sum."),
         );
+        declarations.family("purchases", &["ts", "event", "value", "order_id"]);
         declarations.add("average_order_value", Unit::Money, "Mean value of an order; missing without one.");
         declarations.add(
             "order_value_spread",
@@ -40,6 +45,7 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
             "Mean value of the days with an order after the first such day; missing without one.",
         );
     }
+    declarations.family("purchases", &["event", "value"]);
     for kind in plan.kinds[1..].iter().filter(|kind| kind.has_money) {
         declarations.add(
             format!("{}_value", kind.slug),
@@ -136,7 +142,8 @@ impl State {
             self.last_day = Some(day);
         }
         self.lines += 1;
-        self.units += if step.quantity().is_nan() { 1.0 } else { f64::from(step.quantity()) };
+        let quantity = step.quantity();
+        self.units += if quantity.is_nan() { 1.0 } else { f64::from(quantity) };
         if self.order_days == 1 {
             self.first_day_spend += value;
         }

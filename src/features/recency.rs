@@ -5,10 +5,13 @@ use super::sweep::{Row, Step};
 use crate::time::{DAY_MICROS, Day};
 
 pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
+    declarations.family("recency", &["ts"]);
     declarations.add("tenure_days", Unit::Days, "From the first event of any kind to `as_of`.");
     declarations.add("days_since_last_event", Unit::Days, "From the last event of any kind to `as_of`.");
+    declarations.family("recency", &["ts", "event", "value"]);
     declarations.add("days_since_first_order", Unit::Days, "From the first order to `as_of`; missing without one.");
     declarations.add("days_since_last_order", Unit::Days, "From the last order to `as_of`; missing without one.");
+    declarations.family("recency", &["ts", "event"]);
     for kind in &plan.kinds[1..] {
         let name = format!("days_since_last_{}", kind.slug);
         declarations.add(name, Unit::Days, format!("From the last `{}` to `as_of`; missing without one.", kind.event));

@@ -27,9 +27,24 @@ impl Step<'_> {
         self.detail.order
     }
 
+    /// Hash of the product, 0 where there is none.
+    pub(super) fn product(&self) -> u32 {
+        self.detail.product
+    }
+
     /// Units; NaN where there are none.
     pub(super) fn quantity(&self) -> f32 {
         self.detail.quantity
+    }
+
+    /// Code of the device, or [`NO_CODE`].
+    pub(super) fn device(&self) -> u16 {
+        self.detail.device
+    }
+
+    /// Code of the campaign, or [`NO_CODE`].
+    pub(super) fn campaign(&self) -> u16 {
+        self.detail.campaign
     }
 }
 
