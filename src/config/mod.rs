@@ -61,6 +61,8 @@ pub struct FeaturesConfig {
     pub max_event_types: usize,
     pub max_categories: usize,
     pub max_channels: usize,
+    pub max_category_columns: usize,
+    pub session_minutes: u16,
 }
 
 /// The question that a target asks of its window.
@@ -251,6 +253,8 @@ impl Config {
         let ascending = windows.windows(2).all(|pair| pair[0] < pair[1]);
         let windows_ok = ascending && windows.first().is_some_and(|&first| first > 0) && windows.len() <= 16;
         range(windows_ok, "features.windows", "1 to 16 ascending numbers of days", format!("{windows:?}"))?;
+        let minutes = self.features.session_minutes;
+        range((1..=1440).contains(&minutes), "features.session_minutes", "1 to 1440", minutes.to_string())?;
         range(
             (1..=60).contains(&self.training.cutoffs),
             "training.cutoffs",

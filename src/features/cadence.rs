@@ -1,7 +1,9 @@
 //! In what rhythm does a customer order, and is the next order overdue?
 
 use super::catalogue::{Declarations, Plan, Unit};
+use super::moments::Moments;
 use super::sweep::{Row, Step};
+use super::tables::x_ln_x;
 use crate::time::{DAY_MICROS, Day};
 
 pub(super) fn declare(_: &Plan, declarations: &mut Declarations) {
@@ -36,42 +38,97 @@ pub(super) fn declare(_: &Plan, declarations: &mut Declarations) {
         Unit::Ratio,
         "Days since the last order ÷ `usual_gap_days`; missing without an order.",
     );
+    declarations.add(
+        "days_until_expected_order",
+        Unit::Days,
+        "`usual_gap_days` minus days since the last order, negative when it is overdue; missing without an order.",
+    );
+    declarations.add(
+        "gap_slope",
+        Unit::Days,
+        "Days by which each gap is longer than the one before: slope of the least-squares line; missing below two gaps.",
+    );
+    declarations.add(
+        "gap_local_variation",
+        Unit::Ratio,
+        "Regularity of the gaps, free of slow trends: 0 is a clock, 1 as irregular as chance, up to 3 in bursts \
+         (Shinomoto, Shima & Tanji 2003); missing below two gaps.",
+    );
+    declarations.add(
+        "order_clumpiness",
+        Unit::Share,
+        "0 when the days with an order are spread evenly from the first event to `as_of`, towards 1 when they are \
+         bunched (Zhang, Bradlow & Small 2015, entropy); missing without an order.",
+    );
+    let below_two = "missing below two";
+    let note = format!("Mean time between successive order lines, in days; {below_two}.");
+    declarations.add("average_gap_days", Unit::Days, note);
+    let note =
+        format!("Standard deviation of the times between successive order lines, 0 of a single one; {below_two}.");
+    declarations.add("gap_spread_days", Unit::Days, note);
+    let note = "`gap_spread_days` ÷ `average_gap_days`; missing below two, and when all are of one instant.";
+    declarations.add("gap_spread_ratio", Unit::Ratio, note);
 }
 
-/// Gaps between days with an order.
+/// Gaps between days with an order, and between order lines.
 #[derive(Default)]
 pub(super) struct State {
+    /// First day with any event: the first on which an order was possible.
+    known_since: Option<Day>,
     first_day: Option<Day>,
     last_day: Day,
     last_time: i64,
     gaps: Vec<i32>,
     /// Sum of squared gaps: exact, as is all that the spread is made of but its root.
     squares: i64,
+    /// Sum of gap × its position: exact, too.
+    by_position: i64,
+    local_variation: f64,
+    /// Sum of gap × ln gap.
+    surprise: f64,
+    line_gaps: Moments,
     sorted: Vec<i32>,
 }
 
 impl State {
     pub(super) fn reset(&mut self) {
+        self.known_since = None;
         self.first_day = None;
         self.gaps.clear();
         self.squares = 0;
+        self.by_position = 0;
+        self.local_variation = 0.0;
+        self.surprise = 0.0;
+        self.line_gaps = Moments::default();
     }
 
     pub(super) fn observe(&mut self, step: &Step) {
+        self.known_since.get_or_insert(step.day);
         if !step.is_order_line {
             return;
         }
-        match self.first_day {
-            None => self.first_day = Some(step.day),
-            Some(_) if step.day != self.last_day => {
-                let gap = step.day.since(self.last_day);
-                self.gaps.push(gap);
-                self.squares += i64::from(gap) * i64::from(gap);
+        if self.first_day.is_none() {
+            self.first_day = Some(step.day);
+        } else {
+            self.line_gaps.add((step.event.time - self.last_time) as f64 / DAY_MICROS as f64);
+            if step.begins_order_day {
+                self.add_gap(step.day.since(self.last_day));
             }
-            Some(_) => {}
         }
         self.last_day = step.day;
         self.last_time = step.event.time;
+    }
+
+    fn add_gap(&mut self, gap: i32) {
+        if let Some(&before) = self.gaps.last() {
+            let change = f64::from(gap - before) / (f64::from(gap) + f64::from(before));
+            self.local_variation += change * change;
+        }
+        let wide = i64::from(gap);
+        self.by_position += wide * self.gaps.len() as i64;
+        self.squares += wide * wide;
+        self.surprise += x_ln_x(gap as usize);
+        self.gaps.push(gap);
     }
 
     fn usual_gap(&self, plan: &Plan) -> f64 {
@@ -97,6 +154,36 @@ impl State {
         row.push(usual);
         let since = (as_of.start_micros() - self.last_time) as f64 / DAY_MICROS as f64;
         row.push(since / usual); // missing without an order, because `usual` is
+        row.push(usual - since);
+        row.push(self.slope());
+        row.push(if n < 2.0 { f64::NAN } else { 3.0 * self.local_variation / (n - 1.0) });
+        row.push(self.clumpiness(as_of));
+        let spread = self.line_gaps.population_deviation();
+        row.push(self.line_gaps.mean);
+        row.push(spread);
+        row.push(spread / self.line_gaps.mean);
+    }
+
+    /// Slope of the least-squares line through the gaps in their order.
+    fn slope(&self) -> f64 {
+        let n = self.gaps.len() as i64;
+        let Some(first) = self.first_day.filter(|_| n > 1) else { return f64::NAN };
+        let span = i64::from(self.last_day.since(first));
+        let n_cubed = n as f64 * (n as f64 * n as f64 - 1.0);
+        6.0 * (2 * self.by_position - (n - 1) * span) as f64 / n_cubed
+    }
+
+    /// Entropy measure of Zhang, Bradlow & Small (2015), Marketing Science 34(2), 195-208: `H = 1 + Σ x ln x / ln (n + 1)`
+    /// over the n + 1 intervals that n days with an order cut from N possible days, each divided by N + 1.
+    fn clumpiness(&self, as_of: Day) -> f64 {
+        let (Some(known_since), Some(first)) = (self.known_since, self.first_day) else { return f64::NAN };
+        let before = first.since(known_since) + 1;
+        let after = as_of.since(self.last_day);
+        let whole = (as_of.since(known_since) + 1) as usize;
+        let surprise = self.surprise + x_ln_x(before as usize) + x_ln_x(after as usize);
+        let intervals = self.gaps.len() + 2;
+        let most = x_ln_x(intervals) / intervals as f64;
+        1.0 + (surprise - x_ln_x(whole)) / whole as f64 / most
     }
 
     /// Standard deviation of the gaps.

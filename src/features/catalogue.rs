@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::sweep::is_order_line;
-use super::{activity, affinity, cadence, purchases, recency};
+use super::{activity, affinity, cadence, clock, decay, first_order, pace, purchases, recency, sessions, windows};
 use crate::config::{Config, FeaturesConfig};
 use crate::time::Day;
 use crate::timeline::{NO_CATEGORY, NO_CODE, Partition, SpillError, Timelines};
@@ -22,6 +22,10 @@ pub enum Unit {
     Share,
     /// A quotient without a unit.
     Ratio,
+    /// Minutes, with fractions.
+    Minutes,
+    /// 0 or 1.
+    Flag,
 }
 
 impl Unit {
@@ -33,6 +37,8 @@ impl Unit {
             Self::Count => "count",
             Self::Share => "share",
             Self::Ratio => "ratio",
+            Self::Minutes => "minutes",
+            Self::Flag => "flag",
         }
     }
 }
@@ -65,6 +71,11 @@ impl Declarations {
     pub(super) fn family(&mut self, family: &str, columns: &[&str]) {
         self.family = family.to_string();
         self.columns = columns.iter().map(|column| (*column).to_string()).collect();
+    }
+
+    /// Number of features declared so far.
+    pub(super) fn len(&self) -> usize {
+        self.features.len()
     }
 
     pub(super) fn add(&mut self, name: impl Into<String>, unit: Unit, note: impl Into<String>) {
@@ -110,12 +121,18 @@ pub struct Plan {
     pub categories: Vec<Group>,
     /// Channels, most frequent first.
     pub channels: Vec<Group>,
-    /// Kind and category that occur together: indices into `kinds` and `categories`.
+    /// Kind and category that occur together, category after category: indices into `kinds` and `categories`.
     pub pairs: Vec<(u16, u16)>,
     /// Windows in days, ascending.
     pub windows: Vec<u16>,
     /// Usual days between orders of the whole base: the prior of each customer's own.
     pub base_gap_days: f64,
+    /// Whether events have times of day, and not dates alone.
+    pub has_times: bool,
+    /// Days from the first event to `frozen_at`.
+    pub history_days: i32,
+    /// Minutes without an event after which another session begins.
+    pub session_minutes: u16,
 }
 
 /// Column names: lower-case ASCII, every other run of characters one `_`.
@@ -163,6 +180,8 @@ struct Tally {
     pairs: hashbrown::HashMap<(u16, u32), u64>,
     gaps: u64,
     gap_days: i64,
+    has_times: bool,
+    first_day: Option<Day>,
 }
 
 impl Tally {
@@ -177,6 +196,8 @@ impl Tally {
             pairs: hashbrown::HashMap::new(),
             gaps: 0,
             gap_days: 0,
+            has_times: false,
+            first_day: None,
         }
     }
 
@@ -191,6 +212,8 @@ impl Tally {
         }
         self.gaps += other.gaps;
         self.gap_days += other.gap_days;
+        self.has_times |= other.has_times;
+        self.first_day = [self.first_day, other.first_day].into_iter().flatten().min();
         self
     }
 }
@@ -202,6 +225,9 @@ fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Resu
             let mut last_order_day = None;
             let timeline = partition.timeline(customer);
             for event in timeline.known_at(frozen_at).map(|index| &timeline.events[index]) {
+                let day = event.day();
+                tally.has_times |= event.time != day.start_micros();
+                tally.first_day = Some(tally.first_day.map_or(day, |first| first.min(day)));
                 if event.kind != NO_CODE {
                     tally.kinds[event.kind as usize] += 1;
                     tally.money[event.kind as usize] |= !event.value.is_nan() && event.value != 0.0;
@@ -214,7 +240,6 @@ fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Resu
                     tally.channels[event.channel as usize] += 1;
                 }
                 if Some(u32::from(event.kind)) == order_kind && is_order_line(event) {
-                    let day = event.day();
                     if let Some(last) = last_order_day.replace(day)
                         && last != day
                     {
@@ -243,7 +268,7 @@ impl Plan {
     /// # Errors
     /// Timelines on disk that cannot be read back.
     pub fn new(timelines: &Timelines, config: &Config, frozen_at: Day) -> Result<Self, SpillError> {
-        let FeaturesConfig { windows, max_event_types, max_categories, max_channels } = &config.features;
+        let FeaturesConfig { windows, max_event_types, max_categories, max_channels, .. } = &config.features;
         let vocabularies = &timelines.vocabularies;
         let order_event = &config.events.order_event;
         let order_kind = vocabularies.event.code(order_event);
@@ -280,16 +305,15 @@ impl Plan {
         with_categories.truncate(KINDS_WITH_CATEGORIES);
         let mut covered: Vec<usize> = with_categories.into_iter().map(|(_, k)| k).chain([0]).collect();
         covered.sort_unstable();
-        let pairs = covered
-            .into_iter()
-            .flat_map(|k| (0..categories.len()).map(move |c| (k, c)))
+        let pairs = (0..categories.len())
+            .flat_map(|c| covered.iter().map(move |&k| (k, c)))
             .filter(|&(k, c)| pair_count(&kinds[k], categories[c]).is_some())
             .map(|(k, c)| (k as u16, c as u16))
             .collect();
 
         let channel_names = vocabularies.channel.names();
         let channels = most_frequent(&tally.channels, channel_names, *max_channels);
-        Ok(Self {
+        let mut plan = Self {
             frozen_at,
             kinds,
             categories: slugs(categories.iter().map(|&c| category_names[c].as_str())),
@@ -297,7 +321,12 @@ impl Plan {
             pairs,
             windows: windows.clone(),
             base_gap_days: if tally.gaps == 0 { FALLBACK_GAP_DAYS } else { tally.gap_days as f64 / tally.gaps as f64 },
-        })
+            has_times: tally.has_times,
+            history_days: tally.first_day.map_or(0, |first| frozen_at.since(first)),
+            session_minutes: config.features.session_minutes,
+        };
+        affinity::limit_columns(&mut plan, config.features.max_category_columns);
+        Ok(plan)
     }
 
     /// Every feature in the order of a row.
@@ -306,7 +335,13 @@ impl Plan {
         recency::declare(self, &mut declarations);
         purchases::declare(self, &mut declarations);
         cadence::declare(self, &mut declarations);
+        first_order::declare(self, &mut declarations);
         activity::declare(self, &mut declarations);
+        windows::declare(self, &mut declarations);
+        pace::declare(self, &mut declarations);
+        decay::declare(self, &mut declarations);
+        clock::declare(self, &mut declarations);
+        sessions::declare(self, &mut declarations);
         affinity::declare(self, &mut declarations);
         let mut features = declarations.features;
         // An event that is called `event` would give a second column `events`.

@@ -6,13 +6,22 @@
 
 mod activity;
 mod affinity;
+mod boundaries;
 mod cadence;
 mod catalogue;
+mod clock;
+mod decay;
+mod first_order;
+mod moments;
+mod pace;
 mod plans;
 mod purchases;
 mod recency;
+mod sessions;
 mod sweep;
 mod table;
+mod tables;
+mod windows;
 
 pub use catalogue::{Feature, Group, Kind, Plan, Unit, slug, slugs};
 pub use plans::Plans;

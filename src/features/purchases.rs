@@ -1,8 +1,8 @@
 //! How often has a customer ordered, and what was it worth?
 
 use super::catalogue::{Declarations, Plan, Unit};
+use super::moments::Moments;
 use super::sweep::{Row, Step};
-use crate::timeline::OrdersOfDay;
 
 pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     let order = &plan.kinds[0];
@@ -21,6 +21,10 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     declarations.add("order_lines", Unit::Count, "Order lines to date.");
     declarations.family("purchases", &["event", "quantity"]);
     declarations.add("units", Unit::Count, "Units ordered to date; a line without a quantity is one unit.");
+    declarations.family("purchases", &["ts", "event", "order_id"]);
+    declarations.add("lines_per_order", Unit::Ratio, "Mean number of lines of an order; missing without one.");
+    declarations.family("purchases", &["ts", "event", "order_id", "quantity"]);
+    declarations.add("units_per_order", Unit::Ratio, "Mean number of units of an order; missing without one.");
     if order.has_money {
         declarations.family("purchases", &["event", "value"]);
         declarations.add("spend", Unit::Money, format!("Sum of `value` of `{event}` to date, refunds deducted."));
@@ -29,6 +33,10 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
             Unit::Money,
             format!("Sum of negative `value` of `{event}` to date, as a positive sum."),
         );
+        let note = format!("Sum of `value` of order lines of `{event}` to date, before refunds.");
+        declarations.add("gross_spend", Unit::Money, note);
+        declarations.add("refund_share", Unit::Ratio, "`refunds` ÷ `gross_spend`; missing without gross spend.");
+        declarations.add("refund_lines", Unit::Count, format!("`{event}` events with a negative `value`, to date."));
         declarations.family("purchases", &["ts", "event", "value", "order_id"]);
         declarations.add("average_order_value", Unit::Money, "Mean value of an order; missing without one.");
         declarations.add(
@@ -55,55 +63,21 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     }
 }
 
-/// Values of orders: mean and spread by Welford (1962), Technometrics 4(3), 419-420, because sums of squares
-/// lose the spread of orders that hardly differ.
-#[derive(Clone, Copy)]
-struct OrderValues {
-    n: u64,
-    mean: f64,
-    /// Sum of squared deviations from the mean.
-    squares: f64,
-    largest: f64,
-}
-
-impl Default for OrderValues {
-    fn default() -> Self {
-        Self { n: 0, mean: f64::NAN, squares: 0.0, largest: f64::NAN }
-    }
-}
-
-impl OrderValues {
-    fn add(&mut self, value: f64) {
-        self.n += 1;
-        if self.n == 1 {
-            self.mean = value;
-        }
-        let from_mean = value - self.mean;
-        self.mean += from_mean / self.n as f64;
-        self.squares += from_mean * (value - self.mean);
-        self.largest = self.largest.max(value);
-    }
-
-    /// Standard deviation.
-    fn spread(&self) -> f64 {
-        if self.n < 2 { f64::NAN } else { (self.squares / (self.n - 1) as f64).sqrt() }
-    }
-}
-
 /// Order lines grouped into orders as they pass.
 #[derive(Default)]
 pub(super) struct State {
     lines: u64,
+    refund_lines: u64,
     units: f64,
     spend: f64,
+    gross_spend: f64,
     refunds: f64,
     first_day_spend: f64,
     order_days: u64,
-    last_day: Option<i64>,
     /// Orders of the last day with one, still open: lines of one order may come one after another.
     open: Vec<f64>,
-    orders_of_day: OrdersOfDay,
-    closed: OrderValues,
+    closed: Moments,
+    largest: f64,
     first_value: f64,
     kind_values: Vec<f64>,
 }
@@ -112,34 +86,30 @@ impl State {
     pub(super) fn reset(&mut self, plan: &Plan) {
         let mut open = std::mem::take(&mut self.open);
         let mut kind_values = std::mem::take(&mut self.kind_values);
-        let mut orders_of_day = std::mem::take(&mut self.orders_of_day);
         open.clear();
-        orders_of_day.clear();
         kind_values.clear();
         kind_values.resize(plan.kinds.len(), 0.0);
-        *self = Self { open, orders_of_day, kind_values, ..Self::default() };
+        *self = Self { open, kind_values, largest: f64::NAN, first_value: f64::NAN, ..Self::default() };
     }
 
-    /// Returned: whether the event begins an order.
-    pub(super) fn observe(&mut self, step: &Step) -> bool {
-        let event = step.event;
-        let value = if event.value.is_nan() { 0.0 } else { event.value };
+    pub(super) fn observe(&mut self, step: &Step) {
+        let value = step.money();
         if step.kind != 0 {
             if let Some(sum) = self.kind_values.get_mut(step.kind) {
                 *sum += value;
             }
-            return false;
+            return;
         }
         self.spend += value;
         if !step.is_order_line {
             self.refunds -= value;
-            return false;
+            self.refund_lines += 1;
+            return;
         }
-        let day = i64::from(step.day.0);
-        if self.last_day != Some(day) {
+        self.gross_spend += value;
+        if step.begins_order_day {
             self.close();
             self.order_days += 1;
-            self.last_day = Some(day);
         }
         self.lines += 1;
         let quantity = step.quantity();
@@ -147,13 +117,11 @@ impl State {
         if self.order_days == 1 {
             self.first_day_spend += value;
         }
-        let (position, begins) = self.orders_of_day.position(step.order());
-        if begins {
+        if step.begins_order {
             self.open.push(value);
         } else {
-            self.open[position] += value;
+            self.open[step.order_of_day] += value;
         }
-        begins
     }
 
     fn close(&mut self) {
@@ -164,31 +132,40 @@ impl State {
         }
         for value in self.open.drain(..) {
             self.closed.add(value);
+            self.largest = self.largest.max(value);
         }
-        self.orders_of_day.clear();
     }
 
     /// Mean money of the days with an order after the first such day.
     fn repeat_value(&self) -> f64 {
         let repeats = self.order_days.saturating_sub(1);
-        if repeats == 0 { f64::NAN } else { (self.spend + self.refunds - self.first_day_spend) / repeats as f64 }
+        if repeats == 0 { f64::NAN } else { (self.gross_spend - self.first_day_spend) / repeats as f64 }
     }
 
     pub(super) fn emit(&self, plan: &Plan, row: &mut Row) {
-        let mut orders = self.closed;
-        self.open.iter().for_each(|&value| orders.add(value));
-        row.push(orders.n as f64);
+        let (mut orders, mut largest) = (self.closed, self.largest);
+        for &value in &self.open {
+            orders.add(value);
+            largest = largest.max(value);
+        }
+        let n = orders.n as f64;
+        row.push(n);
         row.push(self.order_days as f64);
         row.push(self.lines as f64);
         row.push(self.units);
+        row.push(if orders.n == 0 { f64::NAN } else { self.lines as f64 / n });
+        row.push(if orders.n == 0 { f64::NAN } else { self.units / n });
         if plan.kinds[0].has_money {
             let first =
                 if self.closed.n > 0 { self.first_value } else { self.open.first().copied().unwrap_or(f64::NAN) };
             row.push(self.spend);
             row.push(self.refunds);
+            row.push(self.gross_spend);
+            row.push(if self.gross_spend > 0.0 { self.refunds / self.gross_spend } else { f64::NAN });
+            row.push(self.refund_lines as f64);
             row.push(orders.mean);
-            row.push(orders.spread());
-            row.push(orders.largest);
+            row.push(orders.deviation());
+            row.push(largest);
             row.push(first);
             row.push(self.open.last().copied().unwrap_or(f64::NAN));
             row.push(self.repeat_value());

@@ -11,6 +11,8 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     declarations.family("recency", &["ts", "event", "value"]);
     declarations.add("days_since_first_order", Unit::Days, "From the first order to `as_of`; missing without one.");
     declarations.add("days_since_last_order", Unit::Days, "From the last order to `as_of`; missing without one.");
+    let note = "From the first order line to the last: how long orders have been seen; missing without one.";
+    declarations.add("days_from_first_to_last_order", Unit::Days, note);
     declarations.family("recency", &["ts", "event"]);
     for kind in &plan.kinds[1..] {
         let name = format!("days_since_last_{}", kind.slug);
@@ -59,6 +61,7 @@ impl State {
         row.push(since(Some(self.last)));
         row.push(since(self.first_order));
         row.push(since(self.last_order));
+        row.push(since(self.first_order) - since(self.last_order));
         for &time in &self.last_of_kind[1..] {
             row.push(since(time));
         }

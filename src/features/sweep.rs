@@ -1,7 +1,8 @@
 //! The sweep: one walk over a timeline, oldest to newest, that emits the row of every cut-off as it passes it.
 
+use super::boundaries::Boundaries;
 use super::catalogue::Plan;
-use super::{activity, affinity, cadence, purchases, recency};
+use super::{activity, affinity, cadence, clock, decay, first_order, pace, purchases, recency, sessions, windows};
 use crate::time::Day;
 use crate::timeline::{Detail, Event, EventColumns, NO_CATEGORY, NO_CODE, Timeline, Vocabularies, Vocabulary};
 
@@ -19,9 +20,20 @@ pub(super) struct Step<'a> {
     pub(super) channel: usize,
     /// A line of an order: the order event, and no refund.
     pub(super) is_order_line: bool,
+    pub(super) begins_day: bool,
+    /// First order line of its day.
+    pub(super) begins_order_day: bool,
+    pub(super) begins_order: bool,
+    /// Position of an order line's order among those of its day.
+    pub(super) order_of_day: usize,
 }
 
 impl Step<'_> {
+    /// Money; 0 where there is none.
+    pub(super) fn money(&self) -> f64 {
+        if self.event.value.is_nan() { 0.0 } else { self.event.value }
+    }
+
     /// Hash of the order id, 0 where there is none.
     pub(super) fn order(&self) -> u64 {
         self.detail.order
@@ -51,6 +63,7 @@ impl Step<'_> {
 /// What looking back needs to know of an event that has been walked over.
 #[derive(Clone, Copy)]
 pub(super) struct Marks {
+    pub(super) day: Day,
     pub(super) kind: u16,
     pub(super) category: u16,
     pub(super) is_order_line: bool,
@@ -111,10 +124,17 @@ impl<'a> Sweep<'a> {
     pub fn walker(&self) -> Walker<'_> {
         Walker {
             sweep: self,
+            boundaries: Boundaries::default(),
             recency: recency::State::default(),
             purchases: purchases::State::default(),
             cadence: cadence::State::default(),
+            first_order: first_order::State::default(),
             activity: activity::State::default(),
+            windows: windows::State::default(),
+            pace: pace::State::default(),
+            decay: decay::State::default(),
+            clock: clock::State::default(),
+            sessions: sessions::State::default(),
             affinity: affinity::State::default(),
             marks: Vec::new(),
             known: EventColumns::default(),
@@ -144,6 +164,10 @@ impl<'a> Sweep<'a> {
                 self.channel_of[event.channel as usize] as usize
             },
             is_order_line: kind == 0 && is_order_line(event),
+            begins_day: false,
+            begins_order_day: false,
+            begins_order: false,
+            order_of_day: 0,
         }
     }
 }
@@ -156,10 +180,17 @@ pub(crate) fn is_order_line(event: &Event) -> bool {
 /// Walks over timelines, one after another.
 pub struct Walker<'a> {
     sweep: &'a Sweep<'a>,
+    boundaries: Boundaries,
     recency: recency::State,
     purchases: purchases::State,
     cadence: cadence::State,
+    first_order: first_order::State,
     activity: activity::State,
+    windows: windows::State,
+    pace: pace::State,
+    decay: decay::State,
+    clock: clock::State,
+    sessions: sessions::State,
     affinity: affinity::State,
     marks: Vec<Marks>,
     known: EventColumns,
@@ -185,10 +216,15 @@ impl Walker<'_> {
 
     fn walk_in_time(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, &[f32])) {
         let plan = self.sweep.plan;
+        self.boundaries.reset();
         self.recency.reset(plan);
         self.purchases.reset(plan);
         self.cadence.reset();
+        self.first_order.reset();
         self.activity.reset(plan);
+        self.decay.reset();
+        self.clock.reset();
+        self.sessions.reset(plan);
         self.affinity.reset(plan);
         self.marks.clear();
         let mut passed = 0;
@@ -207,18 +243,24 @@ impl Walker<'_> {
 
     fn observe(&mut self, timeline: Timeline, index: usize) {
         let plan = self.sweep.plan;
-        let step = self.sweep.step(timeline, index);
+        let mut step = self.sweep.step(timeline, index);
+        self.boundaries.mark(&mut step);
         self.recency.observe(&step);
-        let begins_order = self.purchases.observe(&step);
+        self.purchases.observe(&step);
         self.cadence.observe(&step);
-        let begins_day = self.activity.observe(&step);
+        self.first_order.observe(&step);
+        self.activity.observe(&step);
+        self.decay.observe(&step);
+        self.clock.observe(&step);
+        self.sessions.observe(plan, &step);
         self.affinity.observe(plan, &step);
         self.marks.push(Marks {
+            day: step.day,
             kind: step.kind as u16,
             category: step.category as u16,
             is_order_line: step.is_order_line,
-            begins_order,
-            begins_day,
+            begins_order: step.begins_order,
+            begins_day: step.begins_day,
         });
     }
 
@@ -228,7 +270,13 @@ impl Walker<'_> {
         self.recency.emit(as_of, &mut row);
         self.purchases.emit(plan, &mut row);
         self.cadence.emit(plan, as_of, &mut row);
-        self.activity.emit(plan, as_of, events, &self.marks, &mut row);
+        self.first_order.emit(plan, &mut row);
+        self.activity.emit(&mut row);
+        self.windows.emit(plan, as_of, events, &self.marks, &mut row);
+        self.pace.emit(plan, as_of, events, &self.marks, &mut row);
+        self.decay.emit(plan, as_of, &mut row);
+        self.clock.emit(plan, &mut row);
+        self.sessions.emit(plan, as_of, &mut row);
         self.affinity.emit(plan, as_of, events, &self.marks, &mut row);
         debug_assert_eq!(row.next, row.values.len(), "every declared feature is emitted");
     }

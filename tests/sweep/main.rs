@@ -5,9 +5,15 @@ mod activity;
 mod affinity;
 mod cadence;
 mod cases;
+mod clock;
+mod decay;
+mod first_order;
 mod labels;
+mod pace;
 mod purchases;
 mod recency;
+mod sessions;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +32,10 @@ use proptest::test_runner::RngSeed;
 const F32_ROUNDING: f64 = 1.2e-7;
 /// Sums of a few hundred amounts in another order, as a part of the largest sum on the way.
 const SUM_ROUNDING: f64 = 1e-12;
+/// Differences of numbers of days, each up to 1e5 and rounded to f64.
+const DAYS_ROUNDING: f64 = 1e-10;
+/// Below this f32 has no more full digits.
+const SMALLEST: f64 = 1e-37;
 
 /// Monday, 2024-01-01: the days of random events count from here.
 const MONDAY: Day = Day(19_723);
@@ -127,6 +137,7 @@ fn config(order_event: &str) -> Config {
     config.features.max_event_types = 5;
     config.features.max_categories = 4;
     config.features.max_channels = 2;
+    config.features.max_category_columns = if order_event == "play" { 60 } else { 300 };
     config
 }
 
@@ -228,10 +239,22 @@ fn check_plan(plan: &Plan, lines: &[Line], config: &Config) {
     let together = |&(kind, category): &(usize, usize)| {
         known.iter().any(|line| line.event == kinds[kind] && line.category == Some(categories[category]))
     };
-    let pairs = (0..kinds.len()).flat_map(|kind| (0..categories.len()).map(move |category| (kind, category)));
-    let pairs: Vec<(u16, u16)> =
-        pairs.filter(together).map(|(kind, category)| (kind as u16, category as u16)).collect();
+    let mut pairs = Vec::new();
+    let mut columns = 0;
+    for category in 0..categories.len() {
+        let with: Vec<usize> = (0..kinds.len()).filter(|&kind| together(&(kind, category))).collect();
+        let of_kind = |&kind: &usize| 3 + 2 * usize::from(kind == 0) + 2 * usize::from(plan.kinds[kind].has_money);
+        columns += with.iter().map(of_kind).sum::<usize>() + usize::from(kinds.len() > 1);
+        columns += if with.first() == Some(&0) { 2 + usize::from(with.len() > 1) } else { 0 };
+        if columns > config.features.max_category_columns {
+            break;
+        }
+        pairs.extend(with.iter().map(|&kind| (kind as u16, category as u16)));
+    }
     assert_eq!(plan.pairs, pairs);
+    assert_eq!(plan.has_times, known.iter().any(|line| line.time.rem_euclid(DAY_MICROS) != 0));
+    let first = known.iter().map(|line| line.day()).min();
+    assert_eq!(plan.history_days, first.map_or(0, |first| plan.frozen_at.0 - first));
     let gaps: Vec<f64> = CUSTOMERS.iter().flat_map(|id| gaps(&of_customer(&known, id), order_event)).collect();
     let base = if gaps.is_empty() { 30.0 } else { gaps.iter().sum::<f64>() / gaps.len() as f64 };
     assert!((plan.base_gap_days / base - 1.0).abs() < 1e-12, "{} against {base}", plan.base_gap_days);
@@ -271,6 +294,14 @@ fn median(values: &[f64]) -> f64 {
         n if n % 2 == 1 => sorted[n / 2],
         n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
     }
+}
+
+/// Slope of the least-squares line through values at 0, 1, 2, …
+fn slope(values: &[f64]) -> f64 {
+    let positions: Vec<f64> = (0..values.len()).map(|position| position as f64).collect();
+    let (x_mean, y_mean) = (mean(&positions), mean(values));
+    let both = positions.iter().zip(values).map(|(x, y)| (x - x_mean) * (y - y_mean)).sum::<f64>();
+    both / positions.iter().map(|x| (x - x_mean).powi(2)).sum::<f64>()
 }
 
 fn largest(values: &[f64]) -> f64 {
@@ -396,7 +427,13 @@ fn reference(plan: &Plan, known: &[&Line], as_of: Day) -> Reference {
     recency::reference(&mut all, &view);
     purchases::reference(&mut all, &view);
     cadence::reference(&mut all, &view);
+    first_order::reference(&mut all, &view);
     activity::reference(&mut all, &view);
+    windows::reference(&mut all, &view);
+    pace::reference(&mut all, &view);
+    decay::reference(&mut all, &view);
+    clock::reference(&mut all, &view);
+    sessions::reference(&mut all, &view);
     affinity::reference(&mut all, &view);
     all
 }

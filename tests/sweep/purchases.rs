@@ -12,10 +12,17 @@ pub fn reference(all: &mut Reference, view: &View) {
     all.add("order_lines", bought.len() as f64);
     let units = |line: &&Line| if line.quantity.is_nan() { 1.0 } else { f64::from(line.quantity) };
     all.add("units", bought.iter().map(units).sum());
+    let of_an_order = |sum: f64| if placed.is_empty() { f64::NAN } else { sum / placed.len() as f64 };
+    all.add("lines_per_order", of_an_order(bought.len() as f64));
+    all.add("units_per_order", of_an_order(bought.iter().map(units).sum()));
     if view.has_money() {
         all.add_any("spend", vec![sum(paid)], slack);
         let refunds: Vec<&Line> = paid.iter().copied().filter(|line| line.value < 0.0).collect();
         all.add("refunds", -sum(&refunds));
+        all.add("gross_spend", sum(bought));
+        let gross_spend = sum(bought);
+        all.add("refund_share", if gross_spend == 0.0 { f64::NAN } else { -sum(&refunds) / gross_spend });
+        all.add("refund_lines", refunds.len() as f64);
         all.add("average_order_value", mean(&values));
         all.add_any("order_value_spread", vec![deviation(&values)], slack);
         all.add("largest_order_value", largest(&values));

@@ -1,0 +1,172 @@
+//! What has a customer done in the last days, weeks and months, compared with before?
+
+use super::catalogue::{Declarations, Plan, Unit};
+use super::sweep::{Marks, Row};
+use crate::time::Day;
+use crate::timeline::Event;
+
+/// Windows compared with the time of the same length before them, where both are configured.
+fn trends(windows: &[u16]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    windows.iter().enumerate().filter_map(|(short, days)| {
+        let long = windows.iter().position(|&other| u32::from(other) == 2 * u32::from(*days))?;
+        Some((short, long))
+    })
+}
+
+pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
+    let order = &plan.kinds[0];
+    let of_orders = ["ts", "event", "value", "order_id"];
+    for days in &plan.windows {
+        declarations.family("windows", &of_orders);
+        declarations.add(format!("{}s_{days}d", order.slug), Unit::Count, format!("Orders in the last {days} days."));
+        declarations.family("windows", &["ts", "event", "value"]);
+        let note = format!("Order lines in the last {days} days.");
+        declarations.add(format!("order_lines_{days}d"), Unit::Count, note);
+        if order.has_money {
+            let note = format!("Sum of `value` of `{}` in the last {days} days.", order.event);
+            declarations.add(format!("spend_{days}d"), Unit::Money, note);
+        }
+        declarations.family("windows", &["ts"]);
+        let note = format!("Events of any kind in the last {days} days.");
+        declarations.add(format!("events_{days}d"), Unit::Count, note);
+        let note = format!("Days with any event in the last {days}.");
+        declarations.add(format!("active_days_{days}d"), Unit::Count, note);
+        for kind in &plan.kinds[1..] {
+            declarations.family("windows", &["ts", "event"]);
+            let note = format!("`{}` events in the last {days} days.", kind.event);
+            declarations.add(format!("{}s_{days}d", kind.slug), Unit::Count, note);
+            if kind.has_money {
+                declarations.family("windows", &["ts", "event", "value"]);
+                let note = format!("Sum of `value` of `{}` in the last {days} days.", kind.event);
+                declarations.add(format!("{}_value_{days}d", kind.slug), Unit::Money, note);
+            }
+        }
+    }
+    for (short, _) in trends(&plan.windows) {
+        let days = plan.windows[short];
+        let note = format!("of the last {days} days minus those of the {days} days before.");
+        declarations.family("windows", &of_orders);
+        declarations.add(format!("{}s_trend_{days}d", order.slug), Unit::Count, format!("Orders {note}"));
+        declarations.add(format!("active_days_trend_{days}d"), Unit::Count, format!("Days with any event {note}"));
+        if order.has_money {
+            declarations.add(format!("spend_trend_{days}d"), Unit::Money, format!("Spend {note}"));
+        }
+    }
+    for days in plan.windows.windows(2) {
+        let (short, long) = (days[0], days[1]);
+        let note = format!("of the last {short} days ÷ a {short}-day share of those of the last {long}, 1 at least.");
+        let name = |what: &str| format!("{what}_ratio_{short}d_{long}d");
+        declarations.family("windows", &["ts"]);
+        declarations.add(name("events"), Unit::Ratio, format!("Events {note}"));
+        declarations.family("windows", &of_orders);
+        declarations.add(name(&format!("{}s", order.slug)), Unit::Ratio, format!("Orders {note}"));
+        if order.has_money {
+            declarations.add(name("spend"), Unit::Ratio, format!("Spend {note}"));
+        }
+    }
+}
+
+/// What is counted of every window.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    orders: u32,
+    order_lines: u32,
+    events: u32,
+    active_days: u32,
+}
+
+/// One row of counters for each window, filled by looking back from `as_of`.
+#[derive(Default)]
+pub(super) struct State {
+    totals: Vec<Totals>,
+    /// Window × kind: events, and their money; the order event's count is not used.
+    counts: Vec<u32>,
+    values: Vec<f64>,
+    /// The first window that holds an age in days.
+    window_of_age: Vec<u8>,
+}
+
+impl State {
+    /// Looks back over the events before `as_of`, newest first, as far as the longest window.
+    fn fill(&mut self, plan: &Plan, as_of: Day, events: &[Event], marks: &[Marks]) {
+        if self.window_of_age.is_empty() {
+            let longest = plan.windows.last().copied().unwrap_or(0);
+            self.window_of_age =
+                (0..=longest).map(|age| plan.windows.partition_point(|&days| days < age) as u8).collect();
+        }
+        let width = plan.kinds.len();
+        self.totals.clear();
+        self.totals.resize(plan.windows.len(), Totals::default());
+        self.counts.clear();
+        self.counts.resize(width * plan.windows.len(), 0);
+        self.values.clear();
+        self.values.resize(width * plan.windows.len(), 0.0);
+        for (event, marks) in events.iter().zip(marks).rev() {
+            let age = as_of.since(marks.day) as usize;
+            let Some(&window) = self.window_of_age.get(age) else { break };
+            let window = window as usize;
+            let totals = &mut self.totals[window];
+            totals.orders += u32::from(marks.begins_order);
+            totals.order_lines += u32::from(marks.is_order_line);
+            totals.events += 1;
+            totals.active_days += u32::from(marks.begins_day);
+            let kind = marks.kind as usize;
+            if kind < width {
+                self.counts[window * width + kind] += 1;
+                self.values[window * width + kind] += if event.value.is_nan() { 0.0 } else { event.value };
+            }
+        }
+        for window in 1..plan.windows.len() {
+            let shorter = self.totals[window - 1];
+            let longer = &mut self.totals[window];
+            longer.orders += shorter.orders;
+            longer.order_lines += shorter.order_lines;
+            longer.events += shorter.events;
+            longer.active_days += shorter.active_days;
+            for at in window * width..(window + 1) * width {
+                self.counts[at] += self.counts[at - width];
+                self.values[at] += self.values[at - width];
+            }
+        }
+    }
+
+    pub(super) fn emit(&mut self, plan: &Plan, as_of: Day, events: &[Event], marks: &[Marks], row: &mut Row) {
+        self.fill(plan, as_of, events, marks);
+        let has_money = plan.kinds[0].has_money;
+        let width = plan.kinds.len();
+        let spend = |window: usize| self.values[window * width];
+        for (window, totals) in self.totals.iter().enumerate() {
+            row.push(f64::from(totals.orders));
+            row.push(f64::from(totals.order_lines));
+            if has_money {
+                row.push(spend(window));
+            }
+            row.push(f64::from(totals.events));
+            row.push(f64::from(totals.active_days));
+            for (kind, at) in plan.kinds.iter().zip(window * width..).skip(1) {
+                row.push(f64::from(self.counts[at]));
+                if kind.has_money {
+                    row.push(self.values[at]);
+                }
+            }
+        }
+        for (short, long) in trends(&plan.windows) {
+            let change =
+                |of: fn(&Totals) -> u32| 2.0 * f64::from(of(&self.totals[short])) - f64::from(of(&self.totals[long]));
+            row.push(change(|totals| totals.orders));
+            row.push(change(|totals| totals.active_days));
+            if has_money {
+                row.push(2.0 * spend(short) - spend(long));
+            }
+        }
+        for (short, days) in plan.windows.windows(2).enumerate() {
+            let part = f64::from(days[0]) / f64::from(days[1]);
+            let ratio = |of: &dyn Fn(usize) -> f64| of(short) / (of(short + 1) * part).max(1.0);
+            row.push(ratio(&|window| f64::from(self.totals[window].events)));
+            row.push(ratio(&|window| f64::from(self.totals[window].orders)));
+            if has_money {
+                row.push(ratio(&spend));
+            }
+        }
+    }
+}
