@@ -51,14 +51,14 @@ fn features(criterion: &mut Criterion) {
         let built = timelines(&batches);
         group.throughput(Throughput::Elements(built.events() as u64));
         group.bench_function(BenchmarkId::new("timelines", size), |bencher| bencher.iter(|| timelines(&batches)));
-        let plan = Plan::new(&built, &Config::default(), built.last_day.plus(1)).expect("in memory");
-        let sweep = Sweep::new(&plan, &built.vocabularies);
+        let plan = Plan::new(&built, &Config::default(), built.last_day.plus(1)).unwrap().expect("in memory");
+        let sweep = Sweep::new(&plan, &built);
         eprintln!("{size}: {} events, {} customers, {} features", built.events(), built.customers(), sweep.width());
         for cut_offs in [1, 8] {
             let requests = requests(built.last_day, cut_offs);
             let name = format!("sweep_{cut_offs}_cut_offs");
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
-                bencher.iter(|| FeatureTable::build(&built, &sweep, &requests));
+                bencher.iter(|| FeatureTable::build(&built, &sweep, &requests).unwrap());
             });
         }
     }

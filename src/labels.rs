@@ -113,7 +113,9 @@ impl Explain for TargetError {
                 vec!["set `[events] order_event` or the target's `event` in the configuration".into()]
             }
             Self::UnknownFeature { nearest: Some(nearest), .. } => vec![format!("did you mean `{nearest}`?")],
-            Self::UnknownFeature { .. } => vec!["features are listed in `manifest.json` of any bundle".into()],
+            Self::UnknownFeature { .. } => {
+                vec!["`bellwether-train features --events …` prints every feature of the data".into()]
+            }
             Self::NoCategories { .. } => vec!["leave `per` out, or map a column to `category`".into()],
             Self::DoubledColumn { .. } => vec!["rename one of them".into()],
             Self::Spill(error) => error.hints(),
@@ -139,6 +141,12 @@ impl Target {
         } else {
             vec![format!("predicted_{}_{days}d", self.name)]
         }
+    }
+
+    /// Features that say who it is about.
+    pub fn eligible_features(&self) -> impl Iterator<Item = &str> {
+        let comparisons = self.eligible.as_ref().map_or(&[][..], Eligible::comparisons);
+        comparisons.iter().map(|comparison| comparison.feature.as_str())
     }
 
     /// Whether scores are probabilities.
@@ -224,7 +232,7 @@ impl Target {
                 });
             }
             let plan = plans.of(declared.horizon_days)?;
-            let (features, frozen_at) = (plan.features(), plan.frozen_at);
+            let (features, frozen_at) = (plan.everything(), plan.frozen_at);
             for comparison in declared.eligible.iter().flat_map(Eligible::comparisons) {
                 if !features.iter().any(|feature| feature.name == comparison.feature) {
                     let nearest = nearest(&comparison.feature, features.iter().map(|feature| feature.name.as_str()));

@@ -2,14 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::bundle::{Bundle, ColumnNote, Manifest};
 use crate::config::Config;
 use crate::error::{Error, ExitCode, Explain, Reason};
 use crate::events::{Events, ReadLimit, ReadSummary};
+use crate::features::{ExportOptions, Feature, Plan, Sweep, export};
 use crate::progress::Observer;
 use crate::report::{self, Fact, Report, format};
 use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions};
 use crate::segments::Segments;
+use crate::sink::FileFormat;
 use crate::split::Split;
 use crate::time::Day;
 use crate::timeline::{Budget, TimelineBuilder, Timelines};
@@ -79,7 +83,7 @@ impl Explain for NothingBefore {
     }
 }
 
-/// Reads all that may be seen at `as_of` into timelines.
+/// Reads all that may be seen at `as_of` into timelines; rows that cannot be used go to `rejects`.
 ///
 /// # Errors
 /// Events that cannot be read, too many unusable rows, nothing before `as_of`.
@@ -87,7 +91,7 @@ pub fn read_timelines(
     specs: &[String],
     config: &Config,
     as_of: Option<Day>,
-    rejects: &Path,
+    rejects: Option<&Path>,
     budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<(Timelines, ReadSummary), Error> {
@@ -98,7 +102,7 @@ pub fn read_timelines(
     }
     observer.stage("reading events");
     let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
-    let mut reader = events.reader(limit, Some(rejects))?;
+    let mut reader = events.reader(limit, rejects)?;
     let mut builder = TimelineBuilder::within(budget.clone());
     while let Some(batches) = reader.next_round()? {
         builder.append(&batches)?;
@@ -145,7 +149,8 @@ fn left_out(summary: &ReadSummary, observer: &dyn Observer) {
 /// Whatever keeps a bundle from being made; nothing is written then.
 pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Error> {
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
-    let (timelines, data) = read_timelines(&options.events, &options.config, options.as_of, &rejects, &options.budget, observer)?;
+    let (timelines, data) =
+        read_timelines(&options.events, &options.config, options.as_of, Some(&rejects), &options.budget, observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let trained = training::train(&options.config, &timelines, as_of, observer)?;
     for warning in report::together(&trained.warnings) {
@@ -195,6 +200,127 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
     observer.stage("writing the bundle");
     let (bundle, folder) = bundle.save(&options.out)?;
     Ok(FitResult { bundle, folder: Some(folder) })
+}
+
+/// The catalogue of some events, as [`fit`] would make it at `as_of` (the day after the last event when absent).
+///
+/// # Errors
+/// Events that cannot be read, nothing before `as_of`, a pattern of `[features]` that matches nothing.
+pub fn catalogue(
+    events: &[String],
+    config: &Config,
+    as_of: Option<Day>,
+    budget: &Budget,
+    observer: &dyn Observer,
+) -> Result<Vec<Feature>, Error> {
+    let (timelines, _) = read_timelines(events, config, as_of, None, budget, observer)?;
+    let as_of = as_of.unwrap_or_else(|| day_after(&timelines, observer));
+    let plan = Plan::new(&timelines, config, as_of)?;
+    plan.check_selection()?;
+    Ok(plan.features())
+}
+
+/// What `build` is asked to do.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// Files, folders or globs of events.
+    pub events: Vec<String>,
+    /// Settings.
+    pub config: Config,
+    /// First days that must not be seen; the day after the last event when empty.
+    pub as_ofs: Vec<Day>,
+    /// File of the features.
+    pub out: PathBuf,
+    /// Doubles instead of single-precision floats.
+    pub is_double: bool,
+    /// Where unusable rows are kept; beside `out` when absent.
+    pub rejects: Option<PathBuf>,
+    /// Whether all the work is done and nothing written.
+    pub dry_run: bool,
+    /// What timelines may take.
+    pub budget: Budget,
+}
+
+/// Features that were built.
+#[derive(Debug, Clone, Serialize)]
+pub struct Built {
+    /// The file; `None` after a dry run.
+    pub file: Option<PathBuf>,
+    /// Rows: customers × days at which they were known.
+    pub rows: u64,
+    /// Rows of each day.
+    pub rows_by_as_of: std::collections::BTreeMap<Day, u64>,
+    /// Feature columns.
+    pub features: usize,
+    /// Customers in the events that were read.
+    pub customers: u64,
+    /// Events that were read.
+    pub events: u64,
+    /// Whether timelines were put aside on disk.
+    pub is_spilled: bool,
+}
+
+impl Built {
+    /// For a terminal.
+    pub fn to_text(&self) -> String {
+        let days: Vec<String> =
+            self.rows_by_as_of.iter().map(|(day, rows)| format!("{} at {day}", format::count(*rows))).collect();
+        let mut text = format!(
+            "{} features of {} customers, {} events: {} rows, {}",
+            self.features,
+            format::count(self.customers),
+            format::count(self.events),
+            format::count(self.rows),
+            days.join(", "),
+        );
+        if let Some(file) = &self.file {
+            text.push_str(&format!("\nfeatures: {}", file.display()));
+        }
+        text
+    }
+}
+
+/// Events → timelines → a file of features, one row for each customer known at each day.
+///
+/// # Errors
+/// Events that cannot be read, nothing before the last of the days, a pattern of `[features]` that matches nothing, a
+/// file that cannot be written.
+pub fn build(options: &BuildOptions, observer: &dyn Observer) -> Result<Built, Error> {
+    if !options.dry_run {
+        FileFormat::of_path(&options.out)?;
+    }
+    let mut as_ofs = options.as_ofs.clone();
+    as_ofs.sort_unstable();
+    as_ofs.dedup();
+    let rejects = options.rejects.clone().unwrap_or_else(|| options.out.with_file_name("rejects.ndjson"));
+    let last = as_ofs.last().copied();
+    let (timelines, _) =
+        read_timelines(&options.events, &options.config, last, Some(&rejects), &options.budget, observer)?;
+    if as_ofs.is_empty() {
+        as_ofs.push(day_after(&timelines, observer));
+    }
+    observer.stage("choosing columns");
+    // Columns of what was not yet known at the first day would tell its rows of the future.
+    let plan = Plan::new(&timelines, &options.config, as_ofs[0])?;
+    plan.check_selection()?;
+    let features = plan.features();
+    let sweep = Sweep::new(&plan, &timelines);
+    observer.stage("building features");
+    let export_options = ExportOptions {
+        out: (!options.dry_run).then_some(options.out.as_path()),
+        as_ofs: &as_ofs,
+        is_double: options.is_double,
+    };
+    let exported = export(&timelines, &sweep, &features, &options.config, export_options, observer)?;
+    Ok(Built {
+        file: (!options.dry_run).then(|| options.out.clone()),
+        rows: exported.rows,
+        rows_by_as_of: exported.rows_by_as_of.into_iter().collect(),
+        features: features.len(),
+        customers: timelines.customers() as u64,
+        events: timelines.events() as u64,
+        is_spilled: timelines.is_spilled(),
+    })
 }
 
 fn facts(timelines: &Timelines, data: &ReadSummary) -> Vec<Fact> {
@@ -312,7 +438,8 @@ pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManife
     }
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let config = &bundle.manifest.config;
-    let (timelines, data) = read_timelines(&options.events, config, options.as_of, &rejects, &options.budget, observer)?;
+    let (timelines, data) =
+        read_timelines(&options.events, config, options.as_of, Some(&rejects), &options.budget, observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let mut warnings = Vec::new();
     let last = timelines.last_day;

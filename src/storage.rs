@@ -81,6 +81,28 @@ pub fn replace_folder<T, E: From<FileError>>(target: &Path, build: impl FnOnce(&
     Ok(result)
 }
 
+/// Fills a file that appears with all of its content or not at all, as [`write_atomic`] does; `build` is given the
+/// path of the temporary.
+///
+/// # Errors
+/// Those of `build` and of the system; then the temporary is gone and a former file is untouched.
+pub fn replace_file<T, E: From<FileError>>(target: &Path, build: impl FnOnce(&Path) -> Result<T, E>) -> Result<T, E> {
+    let parent = parent_of(target);
+    fs::create_dir_all(&parent).map_err(FileError::at("create the folder", &parent))?;
+    recover(&parent)?;
+    if fs::symlink_metadata(target).is_ok_and(|found| found.is_dir()) {
+        let source = io::Error::from(io::ErrorKind::IsADirectory);
+        return Err(FileError { action: "replace the file", path: target.into(), source }.into());
+    }
+    let (mut temporary, file) = Temporary::create(target, Kind::File)?;
+    let result = build(&temporary.path)?;
+    file.sync_all().map_err(FileError::at("write", target))?;
+    fs::rename(&temporary.path, target).map_err(FileError::at("move the new file to", target))?;
+    temporary.done = true;
+    sync_folder(&parent).map_err(FileError::at("write", target))?;
+    Ok(result)
+}
+
 /// Clears `parent` of what killed runs left there, by the rule in the module's docs. A missing folder is fine.
 ///
 /// # Errors

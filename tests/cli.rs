@@ -173,10 +173,11 @@ fn dataset(name: &str) -> Option<PathBuf> {
 #[test]
 fn every_command_has_help_with_examples_and_just_these_flags() {
     let common = ["help", "json", "quiet", "threads", "version"];
-    let commands: [(&str, &str, &[&str]); 8] = [
+    let commands: [(&str, &str, &[&str]); 9] = [
         (TRAIN, "", &[]),
         (TRAIN, "fit", &["as-of", "config", "dry-run", "events", "out", "print-config", "rejects"]),
         (TRAIN, "check", &["config", "events"]),
+        (TRAIN, "features", &["as-of", "bundle", "config", "events"]),
         (TRAIN, "simulate", &["customers", "days", "dirty-share", "late-share", "out", "seed", "start"]),
         (TRAIN, "demo", &["customers", "root"]),
         (SCORE, "", &[]),
@@ -234,7 +235,7 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
 #[test]
 fn the_examples_in_the_help_are_understood() {
     let here = tempfile::tempdir().unwrap(); // where none of the files is: refused, but not for the flags
-    for (program, commands) in [(TRAIN, &["", "fit", "check"][..]), (SCORE, &["", "run", "segment"])] {
+    for (program, commands) in [(TRAIN, &["", "fit", "check", "features"][..]), (SCORE, &["", "run", "segment"])] {
         let name = Path::new(program).file_stem().unwrap().to_str().unwrap();
         for command in commands {
             let help = done(program, here.path(), &format!("{command} --help")).out;
@@ -303,6 +304,57 @@ fn print_config_is_the_manual_and_is_read_back() {
 // ------------------------------------------------------------------------------------ bad input
 
 /// What is wrong with events in the same way for `fit` and for `run`.
+#[test]
+fn features_are_listed_of_a_manual_of_events_and_of_a_bundle() {
+    let folder = fitted();
+    let here = folder.path();
+    let before = tree(here);
+    let list = |line: &str| -> Vec<Value> { done(TRAIN, here, line).json().as_array().unwrap().clone() };
+    let names = |features: &[Value]| -> Vec<String> {
+        features.iter().map(|feature| feature["name"].as_str().unwrap().to_string()).collect()
+    };
+
+    let manual = list("features --json");
+    let find = |name: &str| manual.iter().find(|feature| feature["name"] == name).unwrap_or_else(|| panic!("{name}"));
+    assert_eq!(find("<kind>s_category_<category>_7d")["family"], "affinity");
+    assert_eq!(find("channel_share_<channel>")["unit"], "share");
+    assert_eq!(find("spend_90d")["columns"], serde_json::json!(["ts", "event", "value"]));
+    assert!(find("tenure_days")["note"].as_str().unwrap().contains("first event"));
+    let printed = done(TRAIN, here, "features").out;
+    for name in names(&manual) {
+        assert_eq!(printed.lines().filter(|line| line.split_whitespace().next() == Some(&name)).count(), 1, "{name}");
+    }
+    assert!(printed.ends_with(&format!("\n{} features\n", manual.len())), "{printed}");
+
+    let of_bundle = list("features --bundle models --json");
+    let manifest: Value = serde_json::from_slice(&fs::read(bundle(here).join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(Value::Array(of_bundle.clone()), manifest["features"]);
+    // The shop has one kind of event and dates alone.
+    assert!(names(&of_bundle).iter().all(|name| !name.contains("session") && !name.contains('<')));
+    let as_of = manifest["as_of"].as_str().unwrap();
+    assert_eq!(list(&format!("features --events shop.csv --as-of {as_of} --json --quiet")), of_bundle);
+
+    fs::write(here.join("few.toml"), "[features]\ninclude = [\"spend_*\"]\nexclude = [\"*_trend_*\"]").unwrap();
+    let few = names(&list("features --events shop.csv --config few.toml --json"));
+    let wanted = |name: &String| name.starts_with("spend_") && !name.contains("_trend_");
+    assert_eq!(few, names(&of_bundle).into_iter().filter(wanted).collect::<Vec<String>>());
+    fs::remove_file(here.join("few.toml")).unwrap();
+    same_tree(&before, &tree(here), "features");
+
+    fs::write(here.join("odd.toml"), "[features]\ninclude = [\"spent_90d\"]").unwrap();
+    refused(
+        TRAIN,
+        here,
+        "features --events shop.csv --config odd.toml",
+        2,
+        None,
+        &["\"spent_90d\"", "`[features] include`", "did you mean `spend_90d`?"],
+    );
+    fs::write(here.join("odd.toml"), "[features]\ninclude = [\"[\"]").unwrap();
+    let error = run(TRAIN, here, "features --events shop.csv --config odd.toml");
+    assert!(error.code == 2 && error.err.contains("`features.include` must be patterns"), "{}", error.err);
+}
+
 #[test]
 fn unusable_events_are_refused_and_leave_former_work_as_it_was() {
     let folder = fitted();

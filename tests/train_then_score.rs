@@ -14,6 +14,8 @@ mod recovery;
 mod rows;
 #[path = "train_then_score/same_bytes.rs"]
 mod same_bytes;
+#[path = "train_then_score/selection.rs"]
+mod selection;
 #[path = "train_then_score/shop.rs"]
 mod shop;
 #[path = "train_then_score/tiny.rs"]

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use bellwether::bundle::Bundle;
 use bellwether::cli::{self, CommonFlags, MemoryFlags, Terminal};
 use bellwether::config::{Config, DEFAULT};
 use bellwether::demo;
 use bellwether::error::{Error, ExitCode};
 use bellwether::events::{Events, check};
-use bellwether::pipeline::{self, FitOptions};
+use bellwether::features::manual;
+use bellwether::pipeline::{self, BuildOptions, FitOptions};
 use bellwether::progress::Observer;
 use bellwether::simulate::{Simulation, simulate};
 use bellwether::time::Day;
@@ -36,6 +38,10 @@ enum Command {
     Fit(Fit),
     /// Print what the data hold, what is wrong with them and what can be learned
     Check(Check),
+    /// Print the catalogue of features: name, unit, family, source columns, definition
+    Features(FeaturesOf),
+    /// Write feature tables alone, for any model and any tool
+    Build(Build),
     /// Simulate a shop whose truth is known
     Simulate(Simulate),
     /// Simulate a shop, fit, score, segment, and say where everything is
@@ -107,6 +113,63 @@ struct Check {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
+  bellwether-train features                             the manual, with <kind>, <category>, <channel>
+  bellwether-train features --events shop.parquet --config shop.toml
+  bellwether-train features --bundle models/shop --json
+
+With events: what `fit` would compute from them, `[features] include` and `exclude` applied. Nothing is written.")]
+struct FeaturesOf {
+    /// Files, folders, globs or hive partitions of events, whose features are printed
+    #[arg(long, short, num_args = 1.., value_name = "PATH")]
+    events: Vec<String>,
+    /// Settings in TOML; only what differs from the defaults
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The first day that must not be seen [default: the day after the last event]
+    #[arg(long, value_name = "DATE", requires = "events")]
+    as_of: Option<Day>,
+    /// `models/NAME` or one bundle in it, whose features are printed
+    #[arg(long, short, value_name = "DIR", conflicts_with_all = ["events", "config", "as_of"])]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryFlags,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  bellwether-train build --events shop.parquet --as-of 2026-08-21 --out features.parquet
+  bellwether-train build --events data/ --config shop.toml --as-of 2026-06-01,2026-07-01,2026-08-01 --out training.parquet
+  bellwether-train build --events data/ --memory 1GiB --out features.csv
+
+A row for each customer known at each date: customer_id, as_of and the features, missing ones null. Which columns
+there are is decided by what was known at the first date. FILE ends in .parquet, .csv or .ndjson and appears whole or
+not at all; Parquet columns carry unit and definition. Rows are in order of a stable hash of the customer, then date.")]
+struct Build {
+    #[command(flatten)]
+    source: Source,
+    /// First days that must not be seen, one table of rows for each [default: the day after the last event]
+    #[arg(long, value_name = "DATE", value_delimiter = ',')]
+    as_of: Vec<Day>,
+    /// File of the features
+    #[arg(long, short, default_value = "features.parquet", value_name = "FILE")]
+    out: PathBuf,
+    /// Write doubles instead of single-precision floats
+    #[arg(long)]
+    double: bool,
+    /// File for rows that cannot be used [default: rejects.ndjson beside the file of the features]
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryFlags,
+    /// Do all the work and write no features
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
   bellwether-train simulate --customers 20000 --days 540 --seed 1 --out datasets/demo
   bellwether-train simulate --customers 500000 --late-share 0.02 --dirty-share 0.005 --out datasets/big
 
@@ -156,6 +219,8 @@ fn main() -> std::process::ExitCode {
     cli::main_with(&common, |terminal| match command {
         Command::Fit(fit) => run_fit(fit, &common, terminal),
         Command::Check(check) => run_check(&check, &common, terminal),
+        Command::Features(of) => run_features(&of, &common, terminal),
+        Command::Build(build) => run_build(build, &common, terminal),
         Command::Simulate(simulate) => run_simulate(&simulate, &common, terminal),
         Command::Demo(settings) => {
             let done = demo::demo(&settings.root, settings.customers, terminal)?;
@@ -219,6 +284,41 @@ fn run_check(check: &Check, common: &CommonFlags, terminal: &Terminal) -> Result
     let events: Vec<String> = check.source.events.iter().map(cli::shell).collect();
     let config = check.source.config.as_ref().map(|path| format!(" --config {}", cli::shell(path))).unwrap_or_default();
     terminal.next(&format!("bellwether-train fit --events {}{config}", events.join(" ")));
+    Ok(ExitCode::Done)
+}
+
+fn run_features(of: &FeaturesOf, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    let config = match &of.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    let features = match &of.bundle {
+        Some(bundle) => Bundle::load(bundle)?.parameters.catalogue.features(),
+        None if of.events.is_empty() => manual::example(&config).features(),
+        None => pipeline::catalogue(&of.events, &config, of.as_of, &of.memory.budget(), terminal)?,
+    };
+    terminal.finish();
+    cli::print(&if common.json { cli::json(&features) } else { manual::table(&features) });
+    Ok(ExitCode::Done)
+}
+
+fn run_build(build: Build, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    let options = BuildOptions {
+        config: build.source.config()?,
+        events: build.source.events,
+        as_ofs: build.as_of,
+        out: build.out,
+        is_double: build.double,
+        rejects: build.rejects,
+        dry_run: build.dry_run,
+        budget: build.memory.budget(),
+    };
+    let built = pipeline::build(&options, terminal)?;
+    terminal.finish();
+    cli::print(&if common.json { cli::json(&built) } else { built.to_text() });
+    if build.dry_run {
+        terminal.note("no features were written: --dry-run");
+    }
     Ok(ExitCode::Done)
 }
 

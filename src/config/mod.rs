@@ -1,5 +1,6 @@
 //! Settings: what the user wrote (`raw`), merged over `default.toml`, checked once into [`Config`].
 
+mod declared;
 mod eligible;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ExitCode, Explain, FileError};
 use crate::time::{Horizon, TimeError, Zone};
 
+pub use declared::{Aggregate, DeclaredFeature, conditions};
 pub use eligible::{Comparison, Eligible, EligibleError};
 
 /// The defaults and the manual, compiled in.
@@ -23,6 +25,8 @@ pub struct Config {
     pub timezone: String,
     /// Currency, as printed.
     pub currency: String,
+    /// Declared features.
+    pub feature: Vec<DeclaredFeature>,
     /// How events are read.
     pub events: EventsConfig,
     /// What the catalogue covers.
@@ -57,6 +61,8 @@ pub struct EventsConfig {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct FeaturesConfig {
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
     pub windows: Vec<u16>,
     pub max_event_types: usize,
     pub max_categories: usize,
@@ -249,6 +255,14 @@ impl Config {
         range(!self.events.order_event.is_empty(), "events.order_event", "a name", "\"\"".into())?;
         let share = self.events.max_reject_share;
         range((0.0..=1.0).contains(&share), "events.max_reject_share", "0 to 1", share.to_string())?;
+        for (key, patterns) in
+            [("features.include", &self.features.include), ("features.exclude", &self.features.exclude)]
+        {
+            if let Some(bad) = patterns.iter().find(|pattern| !crate::features::is_pattern(pattern)) {
+                range(false, key, "patterns such as \"spend_*\"", format!("{bad:?}"))?;
+            }
+        }
+        range(!self.features.include.is_empty(), "features.include", "one pattern at least", "[]".into())?;
         let windows = &self.features.windows;
         let ascending = windows.windows(2).all(|pair| pair[0] < pair[1]);
         let windows_ok = ascending && windows.first().is_some_and(|&first| first > 0) && windows.len() <= 16;
@@ -275,6 +289,7 @@ impl Config {
         ] {
             range((0.0..=1.0).contains(&share), key, "0 to 1", share.to_string())?;
         }
+        declared::check(&self.feature)?;
         for (name, target) in &self.target {
             let plain =
                 !name.is_empty() && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');

@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod check;
 mod columns;
+mod conditions;
 mod decode;
 mod detect;
 pub mod error;
@@ -26,6 +27,7 @@ pub mod times;
 
 pub use batch::{EventBatch, Extra, ExtraValues, Ids, Labels, NO_LABEL};
 pub use check::{CheckReport, check};
+pub use conditions::{ColumnKind, ConditionError, Conditions, MAX_CONDITIONS};
 pub use error::EventsError;
 pub use formats::{Compression, Format};
 pub use mapping::{Mapped, Mapping};

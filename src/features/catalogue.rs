@@ -1,10 +1,15 @@
 //! The catalogue: every feature's name, unit and definition, generated from what the data hold.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
+use super::selection::{Selection, SelectionError};
 use super::sweep::is_order_line;
-use super::{activity, affinity, cadence, clock, decay, first_order, pace, purchases, recency, sessions, windows};
-use crate::config::{Config, FeaturesConfig};
+use super::{
+    activity, affinity, cadence, clock, decay, declared, first_order, pace, purchases, recency, sessions, windows,
+};
+use crate::config::{Config, DeclaredFeature, FeaturesConfig};
 use crate::time::Day;
 use crate::timeline::{NO_CATEGORY, NO_CODE, Partition, SpillError, Timelines};
 
@@ -22,6 +27,8 @@ pub enum Unit {
     Share,
     /// A quotient without a unit.
     Ratio,
+    /// Whatever the column of the data holds.
+    Number,
     /// Minutes, with fractions.
     Minutes,
     /// 0 or 1.
@@ -37,6 +44,7 @@ impl Unit {
             Self::Count => "count",
             Self::Share => "share",
             Self::Ratio => "ratio",
+            Self::Number => "number",
             Self::Minutes => "minutes",
             Self::Flag => "flag",
         }
@@ -133,6 +141,10 @@ pub struct Plan {
     pub history_days: i32,
     /// Minutes without an event after which another session begins.
     pub session_minutes: u16,
+    /// What the user added.
+    pub declared: Vec<DeclaredFeature>,
+    /// Which of the features are wanted.
+    pub selection: Selection,
 }
 
 /// Column names: lower-case ASCII, every other run of characters one `_`.
@@ -149,28 +161,28 @@ pub fn slug(name: &str) -> String {
     if trimmed.is_empty() { "unnamed".to_string() } else { trimmed.to_string() }
 }
 
+/// The first of `name`, `name_2`, `name_3` … that is not taken yet.
+fn unique(name: String, taken: &mut BTreeSet<String>) -> String {
+    let mut candidate = name.clone();
+    let mut number = 1;
+    while !taken.insert(candidate.clone()) {
+        number += 1;
+        candidate = format!("{name}_{number}");
+    }
+    candidate
+}
+
 /// Slugs of names in order of frequency; a collision is numbered: `shoes`, `shoes_2`.
 pub fn slugs<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Group> {
-    let mut taken = std::collections::BTreeSet::new();
-    names
-        .map(|name| {
-            let base = slug(name);
-            let mut unique = base.clone();
-            let mut number = 1;
-            while !taken.insert(unique.clone()) {
-                number += 1;
-                unique = format!("{base}_{number}");
-            }
-            Group { name: name.to_string(), slug: unique }
-        })
-        .collect()
+    let mut taken = BTreeSet::new();
+    names.map(|name| Group { name: name.to_string(), slug: unique(slug(name), &mut taken) }).collect()
 }
 
 /// Pairs of a kind and a category get columns of their own for the order event and this many others.
 const KINDS_WITH_CATEGORIES: usize = 5;
 
 /// Days between orders where nobody has ordered twice.
-const FALLBACK_GAP_DAYS: f64 = 30.0;
+pub(super) const FALLBACK_GAP_DAYS: f64 = 30.0;
 
 struct Tally {
     kinds: Vec<u64>,
@@ -324,13 +336,22 @@ impl Plan {
             has_times: tally.has_times,
             history_days: tally.first_day.map_or(0, |first| frozen_at.since(first)),
             session_minutes: config.features.session_minutes,
+            declared: config.feature.clone(),
+            selection: Selection { include: config.features.include.clone(), exclude: config.features.exclude.clone() },
         };
         affinity::limit_columns(&mut plan, config.features.max_category_columns);
         Ok(plan)
     }
 
-    /// Every feature in the order of a row.
+    /// Every feature that is wanted, in the order of a row.
     pub fn features(&self) -> Vec<Feature> {
+        let all = self.everything();
+        let wanted = self.selection.wants(&all);
+        all.into_iter().zip(wanted).filter_map(|(feature, is_wanted)| is_wanted.then_some(feature)).collect()
+    }
+
+    /// Every feature, wanted or not, in the order in which a sweep emits them.
+    pub fn everything(&self) -> Vec<Feature> {
         let mut declarations = Declarations::default();
         recency::declare(self, &mut declarations);
         purchases::declare(self, &mut declarations);
@@ -343,14 +364,31 @@ impl Plan {
         clock::declare(self, &mut declarations);
         sessions::declare(self, &mut declarations);
         affinity::declare(self, &mut declarations);
+        declared::declare(self, &mut declarations);
         let mut features = declarations.features;
         // An event that is called `event` would give a second column `events`.
-        let names: Vec<String> =
-            slugs(features.iter().map(|feature| feature.name.as_str())).into_iter().map(|group| group.slug).collect();
-        for (feature, name) in features.iter_mut().zip(names) {
-            feature.name = name;
+        let mut taken = BTreeSet::new();
+        for feature in &mut features {
+            feature.name = unique(std::mem::take(&mut feature.name), &mut taken);
         }
         features
+    }
+
+    /// The same plan with these features alone; names that it does not have are left out.
+    pub fn only(&self, names: &[&str]) -> Self {
+        Self { selection: Selection::only(names), ..self.clone() }
+    }
+
+    /// # Errors
+    /// A pattern of the selection that matches no feature; nothing left; a declared feature whose name is taken.
+    pub fn check_selection(&self) -> Result<(), SelectionError> {
+        let everything = self.everything();
+        let is_there =
+            |name: &str| everything.iter().any(|feature| feature.name == name && feature.family == "declared");
+        if let Some(taken) = self.declared.iter().find(|declared| !is_there(&declared.name)) {
+            return Err(SelectionError::Taken { name: taken.name.clone() });
+        }
+        self.selection.check(&everything)
     }
 }
 

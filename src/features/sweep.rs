@@ -1,15 +1,21 @@
 //! The sweep: one walk over a timeline, oldest to newest, that emits the row of every cut-off as it passes it.
 
+use std::collections::BTreeSet;
+
 use super::boundaries::Boundaries;
 use super::catalogue::Plan;
-use super::{activity, affinity, cadence, clock, decay, first_order, pace, purchases, recency, sessions, windows};
+use super::{
+    activity, affinity, cadence, clock, decay, declared, first_order, pace, purchases, recency, sessions, windows,
+};
 use crate::time::Day;
-use crate::timeline::{Detail, Event, EventColumns, NO_CATEGORY, NO_CODE, Timeline, Vocabularies, Vocabulary};
+use crate::timeline::{Detail, Event, EventColumns, NO_CATEGORY, NO_CODE, Timeline, Timelines, Vocabulary};
 
 /// An event with its codes translated into the plan's.
 pub(super) struct Step<'a> {
     pub(super) event: &'a Event,
     detail: Detail,
+    numbers: &'a [f64],
+    conditions: u64,
     pub(super) day: Day,
     /// Index into the plan's kinds, or their number: some other kind. The order event is 0.
     pub(super) kind: usize,
@@ -58,6 +64,16 @@ impl Step<'_> {
     pub(super) fn campaign(&self) -> u16 {
         self.detail.campaign
     }
+
+    /// The numeric extras, NaN where there is none.
+    pub(super) fn numbers(&self) -> &[f64] {
+        self.numbers
+    }
+
+    /// Which declared conditions hold, one bit each.
+    pub(super) fn conditions(&self) -> u64 {
+        self.conditions
+    }
 }
 
 /// What looking back needs to know of an event that has been walked over.
@@ -73,15 +89,24 @@ pub(super) struct Marks {
 
 /// One row while it is filled.
 pub(super) struct Row<'a> {
-    values: &'a mut [f32],
+    values: &'a mut [f64],
     next: usize,
 }
 
 impl Row<'_> {
     pub(super) fn push(&mut self, value: f64) {
-        self.values[self.next] = value as f32;
+        self.values[self.next] = value;
         self.next += 1;
     }
+}
+
+/// Calls a method of every family that is computed.
+macro_rules! each {
+    ($walker:expr, $($family:ident.$method:ident($($argument:expr),*);)+) => {
+        $(if let Some(family) = &mut $walker.$family {
+            family.$method($($argument),*);
+        })+
+    };
 }
 
 /// A plan made ready for the codes of one set of timelines.
@@ -90,7 +115,13 @@ pub struct Sweep<'a> {
     kind_of: Vec<u16>,
     category_of: Vec<u16>,
     channel_of: Vec<u16>,
-    width: usize,
+    /// Families with a feature that is wanted; the others are not computed.
+    families: BTreeSet<String>,
+    /// Number of features of these families.
+    computed: usize,
+    /// Which of them are wanted; `None`: all.
+    wanted: Option<Vec<usize>>,
+    declared: declared::Compiled,
 }
 
 fn translation<'n>(vocabulary: &Vocabulary, names: impl ExactSizeIterator<Item = &'n str>) -> Vec<u16> {
@@ -104,20 +135,45 @@ fn translation<'n>(vocabulary: &Vocabulary, names: impl ExactSizeIterator<Item =
 }
 
 impl<'a> Sweep<'a> {
-    /// A sweep that emits the plan's features for timelines with these vocabularies.
-    pub fn new(plan: &'a Plan, vocabularies: &Vocabularies) -> Self {
+    /// A sweep that emits the plan's features for these timelines.
+    ///
+    /// # Panics
+    /// When the timelines lack a numeric extra that a declared feature is about: they were read for another plan.
+    pub fn new(plan: &'a Plan, timelines: &Timelines) -> Self {
+        let vocabularies = &timelines.vocabularies;
+        let mut features = plan.everything();
+        let names: BTreeSet<String> = plan.features().into_iter().map(|feature| feature.name).collect();
+        let families: BTreeSet<String> = features
+            .iter()
+            .filter(|feature| names.contains(&feature.name))
+            .map(|feature| feature.family.clone())
+            .collect();
+        features.retain(|feature| families.contains(&feature.family));
+        let wanted: Vec<usize> = (0..features.len()).filter(|&index| names.contains(&features[index].name)).collect();
+        let declared = match families.contains("declared") {
+            true => declared::Compiled::new(plan, vocabularies, &timelines.numbers),
+            false => declared::Compiled::default(),
+        };
         Self {
             plan,
+            declared,
             kind_of: translation(&vocabularies.event, plan.kinds.iter().map(|kind| kind.event.as_str())),
             category_of: translation(&vocabularies.category, plan.categories.iter().map(|group| group.name.as_str())),
             channel_of: translation(&vocabularies.channel, plan.channels.iter().map(|group| group.name.as_str())),
-            width: plan.features().len(),
+            families,
+            computed: features.len(),
+            wanted: (wanted.len() < features.len()).then_some(wanted),
         }
     }
 
     /// Number of features in a row.
     pub fn width(&self) -> usize {
-        self.width
+        self.wanted.as_ref().map_or(self.computed, Vec::len)
+    }
+
+    /// The state of a family whose features are wanted.
+    fn state<State: Default>(&self, family: &str) -> Option<State> {
+        self.families.contains(family).then(State::default)
     }
 
     /// A walker with buffers of its own; one a thread.
@@ -125,20 +181,22 @@ impl<'a> Sweep<'a> {
         Walker {
             sweep: self,
             boundaries: Boundaries::default(),
-            recency: recency::State::default(),
-            purchases: purchases::State::default(),
-            cadence: cadence::State::default(),
-            first_order: first_order::State::default(),
-            activity: activity::State::default(),
-            windows: windows::State::default(),
-            pace: pace::State::default(),
-            decay: decay::State::default(),
-            clock: clock::State::default(),
-            sessions: sessions::State::default(),
-            affinity: affinity::State::default(),
+            recency: self.state("recency"),
+            purchases: self.state("purchases"),
+            cadence: self.state("cadence"),
+            first_order: self.state("first_order"),
+            activity: self.state("activity"),
+            windows: self.state("windows"),
+            pace: self.state("pace"),
+            decay: self.state("decay"),
+            clock: self.state("clock"),
+            sessions: self.state("sessions"),
+            affinity: self.state("affinity"),
+            declared: self.state("declared"),
             marks: Vec::new(),
             known: EventColumns::default(),
-            row: vec![0.0; self.width],
+            row: vec![0.0; self.computed],
+            picked: vec![0.0; self.wanted.as_ref().map_or(0, Vec::len)],
         }
     }
 
@@ -150,6 +208,8 @@ impl<'a> Sweep<'a> {
         Step {
             event,
             detail: timeline.detail(index),
+            numbers: timeline.numbers(index),
+            conditions: timeline.conditions(index),
             day: event.day(),
             kind,
             category: if has_category {
@@ -181,26 +241,30 @@ pub(crate) fn is_order_line(event: &Event) -> bool {
 pub struct Walker<'a> {
     sweep: &'a Sweep<'a>,
     boundaries: Boundaries,
-    recency: recency::State,
-    purchases: purchases::State,
-    cadence: cadence::State,
-    first_order: first_order::State,
-    activity: activity::State,
-    windows: windows::State,
-    pace: pace::State,
-    decay: decay::State,
-    clock: clock::State,
-    sessions: sessions::State,
-    affinity: affinity::State,
+    recency: Option<recency::State>,
+    purchases: Option<purchases::State>,
+    cadence: Option<cadence::State>,
+    first_order: Option<first_order::State>,
+    activity: Option<activity::State>,
+    windows: Option<windows::State>,
+    pace: Option<pace::State>,
+    decay: Option<decay::State>,
+    clock: Option<clock::State>,
+    sessions: Option<sessions::State>,
+    affinity: Option<affinity::State>,
+    declared: Option<declared::State>,
     marks: Vec<Marks>,
     known: EventColumns,
-    row: Vec<f32>,
+    /// Features of all families that are computed.
+    row: Vec<f64>,
+    /// Those that are wanted, where not all are.
+    picked: Vec<f64>,
 }
 
 impl Walker<'_> {
     /// Calls `emit` with the index of a cut-off and its row, for each of `as_ofs` (ascending) at which
     /// anything is known of the customer.
-    pub fn walk(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, &[f32])) {
+    pub fn walk(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, &[f64])) {
         if timeline.has_late() {
             // What is known is no longer a prefix: each cut-off walks over its own events.
             for (index, &as_of) in as_ofs.iter().enumerate() {
@@ -214,18 +278,21 @@ impl Walker<'_> {
         }
     }
 
-    fn walk_in_time(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, &[f32])) {
+    fn walk_in_time(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, &[f64])) {
         let plan = self.sweep.plan;
         self.boundaries.reset();
-        self.recency.reset(plan);
-        self.purchases.reset(plan);
-        self.cadence.reset();
-        self.first_order.reset();
-        self.activity.reset(plan);
-        self.decay.reset();
-        self.clock.reset();
-        self.sessions.reset(plan);
-        self.affinity.reset(plan);
+        each!(self,
+            recency.reset(plan);
+            purchases.reset(plan);
+            cadence.reset();
+            first_order.reset();
+            activity.reset(plan);
+            decay.reset();
+            clock.reset();
+            sessions.reset(plan);
+            affinity.reset(plan);
+            declared.reset(&self.sweep.declared);
+        );
         self.marks.clear();
         let mut passed = 0;
         for (index, &as_of) in as_ofs.iter().enumerate() {
@@ -236,7 +303,7 @@ impl Walker<'_> {
             }
             if passed > 0 {
                 self.fill_row(as_of, &timeline.events[..passed]);
-                emit(index, &self.row);
+                emit(index, if self.sweep.wanted.is_some() { &self.picked } else { &self.row });
             }
         }
     }
@@ -245,15 +312,18 @@ impl Walker<'_> {
         let plan = self.sweep.plan;
         let mut step = self.sweep.step(timeline, index);
         self.boundaries.mark(&mut step);
-        self.recency.observe(&step);
-        self.purchases.observe(&step);
-        self.cadence.observe(&step);
-        self.first_order.observe(&step);
-        self.activity.observe(&step);
-        self.decay.observe(&step);
-        self.clock.observe(&step);
-        self.sessions.observe(plan, &step);
-        self.affinity.observe(plan, &step);
+        each!(self,
+            recency.observe(&step);
+            purchases.observe(&step);
+            cadence.observe(&step);
+            first_order.observe(&step);
+            activity.observe(&step);
+            decay.observe(&step);
+            clock.observe(&step);
+            sessions.observe(plan, &step);
+            affinity.observe(plan, &step);
+            declared.observe(&self.sweep.declared, &step);
+        );
         self.marks.push(Marks {
             day: step.day,
             kind: step.kind as u16,
@@ -267,17 +337,23 @@ impl Walker<'_> {
     fn fill_row(&mut self, as_of: Day, events: &[Event]) {
         let plan = self.sweep.plan;
         let mut row = Row { values: &mut self.row, next: 0 };
-        self.recency.emit(as_of, &mut row);
-        self.purchases.emit(plan, &mut row);
-        self.cadence.emit(plan, as_of, &mut row);
-        self.first_order.emit(plan, &mut row);
-        self.activity.emit(&mut row);
-        self.windows.emit(plan, as_of, events, &self.marks, &mut row);
-        self.pace.emit(plan, as_of, events, &self.marks, &mut row);
-        self.decay.emit(plan, as_of, &mut row);
-        self.clock.emit(plan, &mut row);
-        self.sessions.emit(plan, as_of, &mut row);
-        self.affinity.emit(plan, as_of, events, &self.marks, &mut row);
-        debug_assert_eq!(row.next, row.values.len(), "every declared feature is emitted");
+        each!(self,
+            recency.emit(as_of, &mut row);
+            purchases.emit(plan, &mut row);
+            cadence.emit(plan, as_of, &mut row);
+            first_order.emit(plan, &mut row);
+            activity.emit(&mut row);
+            windows.emit(plan, as_of, events, &self.marks, &mut row);
+            pace.emit(plan, as_of, events, &self.marks, &mut row);
+            decay.emit(plan, as_of, &mut row);
+            clock.emit(plan, &mut row);
+            sessions.emit(plan, as_of, &mut row);
+            affinity.emit(plan, as_of, events, &self.marks, &mut row);
+            declared.emit(&self.sweep.declared, as_of, &mut row);
+        );
+        assert_eq!(row.next, row.values.len(), "every declared feature is emitted");
+        if let Some(wanted) = &self.sweep.wanted {
+            self.picked.iter_mut().zip(wanted).for_each(|(value, &index)| *value = self.row[index]);
+        }
     }
 }

@@ -129,7 +129,7 @@ fn fill(partition: &Partition, sweep: &Sweep, requests: &[RowRequest], keys: &[R
         let customer = keys[0].customer as usize;
         walker.walk(partition.timeline(customer), &as_ofs, |_, values| {
             let row = rows.next().expect("a row for each key");
-            row.copy_from_slice(values);
+            row.iter_mut().zip(values).for_each(|(to, &value)| *to = value as f32);
         });
     }
 }

@@ -6,7 +6,6 @@
 
 mod predict;
 mod schema;
-mod sink;
 mod stages;
 mod write;
 
@@ -18,17 +17,16 @@ use serde::Serialize;
 use crate::bundle::Bundle;
 use crate::error::{Error, ExitCode, Explain, FileError, Reason};
 use crate::events::ReadSummary;
-use crate::features::Sweep;
 use crate::progress::Observer;
 use crate::report::format::count;
 use crate::storage;
 use crate::time::Day;
 use crate::timeline::Timelines;
 
-use predict::{PartitionScores, Predictor};
+use predict::{BasisPlans, PartitionScores, Predictor};
 
+pub use crate::sink::FileFormat as ScoreFormat;
 pub use schema::SCHEMA_VERSION;
-pub use sink::ScoreFormat;
 
 /// What scoring is asked to write.
 #[derive(Debug, Clone)]
@@ -153,9 +151,8 @@ pub fn score(
 ) -> Result<(ScoreManifest, PathBuf), Error> {
     observer.stage("scoring");
     let parameters = &bundle.parameters;
-    let sweep = Sweep::new(&parameters.catalogue, &timelines.vocabularies);
-    let sweeps = parameters.plans.iter().map(|plan| Sweep::new(plan, &timelines.vocabularies)).collect();
-    let predictor = Predictor::new(parameters, timelines, &sweep, sweeps, options)?;
+    let basis = BasisPlans::new(parameters);
+    let predictor = Predictor::new(parameters, &basis, timelines, options)?;
     let partitions: Vec<PartitionScores> = timelines.map_parts(|index, part| predictor.part(index, part))?;
     let table = write::Table::new(bundle, partitions, options.with_features);
     if table.rows() == 0 {

@@ -1,13 +1,13 @@
 //! Predictions of one partition: the bundle's models applied to the rows of a day.
 
 use arrow::array::StringArray;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 use super::ScoreOptions;
 use super::stages::Rhythm;
 use crate::bundle::{FittedColumn, FittedTarget, Parameters, ProbabilityModel};
 use crate::error::Error;
-use crate::features::{FeatureTable, RowRequest, Sweep};
+use crate::features::{FeatureTable, Plan, RowRequest, Sweep};
 use crate::labels::EligibleRows;
 use crate::models::occurrence::{Expectation, SubjectReader, TenurePrior};
 use crate::time::Day;
@@ -44,15 +44,48 @@ struct Positions {
     spend: Option<usize>,
 }
 
+/// The plans of a bundle, reduced to what scoring looks at beside what its models see.
+pub(super) struct BasisPlans {
+    catalogue: Plan,
+    /// One for each plan of the targets.
+    eligible: Vec<Plan>,
+}
+
+impl BasisPlans {
+    pub(super) fn new(parameters: &Parameters) -> Self {
+        let of_catalogue = [
+            TENURE_DAYS,
+            "order_days",
+            "average_days_between_orders",
+            "last_days_between_orders",
+            "churn_factor",
+            "spend",
+        ];
+        let eligible = parameters.plans.iter().enumerate().map(|(index, plan)| {
+            let targets = parameters.targets.iter().filter(|fitted| fitted.plan == index);
+            // A row is never empty: everybody has a first event.
+            let names: Vec<&str> =
+                targets.flat_map(|fitted| fitted.target.eligible_features()).chain([TENURE_DAYS]).collect();
+            plan.only(&names)
+        });
+        Self { catalogue: parameters.catalogue.only(&of_catalogue), eligible: eligible.collect() }
+    }
+}
+
+const TENURE_DAYS: &str = "tenure_days";
+
 /// A bundle's models made ready for one set of timelines and one day.
 pub(super) struct Predictor<'a> {
     parameters: &'a Parameters,
-    /// Of the catalogue.
-    sweep: &'a Sweep<'a>,
-    /// Of the targets' plans.
+    /// What the scores repeat of the catalogue.
+    basis: Sweep<'a>,
+    /// What the models of each plan see.
     sweeps: Vec<Sweep<'a>>,
+    /// What says who the targets of each plan are about.
+    eligible_sweeps: Vec<Sweep<'a>>,
+    /// What is written beside the scores.
+    catalogue: Option<Sweep<'a>>,
     as_of: Day,
-    keeps_features: bool,
     positions: Positions,
     eligible: Vec<EligibleRows<'a>>,
     readers: Vec<SubjectReader>,
@@ -62,27 +95,29 @@ pub(super) struct Predictor<'a> {
 impl<'a> Predictor<'a> {
     pub(super) fn new(
         parameters: &'a Parameters,
+        basis: &'a BasisPlans,
         timelines: &'a Timelines,
-        sweep: &'a Sweep<'a>,
-        sweeps: Vec<Sweep<'a>>,
         options: &ScoreOptions,
     ) -> Result<Self, Error> {
-        let features = parameters.catalogue.features();
+        let features = basis.catalogue.features();
         let position = |name: &str| features.iter().position(|feature| feature.name == name);
         let needed = |name: &str| position(name).expect("in every catalogue");
-        let eligible = parameters.targets.iter().map(|fitted| {
-            EligibleRows::new(fitted.target.eligible.as_ref(), &parameters.plans[fitted.plan].features())
-        });
+        let eligible = parameters
+            .targets
+            .iter()
+            .map(|fitted| EligibleRows::new(fitted.target.eligible.as_ref(), &basis.eligible[fitted.plan].features()));
+        let sweeps = |plans: &'a [Plan]| plans.iter().map(|plan| Sweep::new(plan, timelines)).collect();
         let order_model =
             parameters.occurrences.iter().position(|model| model.subject.is_order && model.subject.category.is_none());
         Ok(Self {
             parameters,
-            sweep,
-            sweeps,
+            basis: Sweep::new(&basis.catalogue, timelines),
+            sweeps: sweeps(&parameters.plans),
+            eligible_sweeps: sweeps(&basis.eligible),
+            catalogue: options.with_features.then(|| Sweep::new(&parameters.catalogue, timelines)),
             as_of: options.as_of,
-            keeps_features: options.with_features,
             positions: Positions {
-                tenure: needed("tenure_days"),
+                tenure: needed(TENURE_DAYS),
                 order_days: needed("order_days"),
                 average_gap: needed("average_days_between_orders"),
                 last_gap: needed("last_days_between_orders"),
@@ -99,10 +134,11 @@ impl<'a> Predictor<'a> {
     pub(super) fn part(&self, index: usize, part: &Partition) -> Result<PartitionScores, Error> {
         let request = RowRequest { as_of: self.as_of, share: 1.0 };
         let build = |sweep: &Sweep| FeatureTable::build_part(index, part, sweep, &[request]);
-        let table = build(self.sweep);
+        let table = build(&self.basis);
         let rows = table.view();
         // Every table has the same customers in the same order: a row depends on what is known, not on the plan.
         let of_plans: Vec<FeatureTable> = self.sweeps.iter().map(build).collect();
+        let about: Vec<FeatureTable> = self.eligible_sweeps.iter().map(build).collect();
         let tenure: Vec<f32> = rows.column(self.positions.tenure).to_vec();
         let customers: Vec<u32> = table.keys.iter().map(|key| key.customer).collect();
         let histories = |model: usize| -> Vec<Option<History>> {
@@ -111,7 +147,9 @@ impl<'a> Predictor<'a> {
         };
         let mut predictions = Vec::new();
         for (fitted, eligible) in self.parameters.targets.iter().zip(&self.eligible) {
-            predictions.extend(self.target(fitted, eligible, of_plans[fitted.plan].view(), &tenure, &histories)?);
+            let holds = |row: ArrayView1<f32>| eligible.holds(row.as_slice().expect("rows are contiguous"));
+            let is_eligible: Vec<bool> = about[fitted.plan].view().axis_iter(Axis(0)).map(holds).collect();
+            predictions.extend(self.target(fitted, &is_eligible, of_plans[fitted.plan].view(), &tenure, &histories)?);
         }
         let column = |index: usize| rows.column(index).iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
         let positions = &self.positions;
@@ -157,7 +195,7 @@ impl<'a> Predictor<'a> {
             average_gap,
             churn_factor,
             predictions,
-            features: self.keeps_features.then_some(table.values),
+            features: self.catalogue.as_ref().map(|sweep| build(sweep).values),
         })
     }
 
@@ -175,14 +213,12 @@ impl<'a> Predictor<'a> {
     fn target(
         &self,
         fitted: &FittedTarget,
-        eligible: &EligibleRows,
+        is_eligible: &[bool],
         rows: ArrayView2<f32>,
         tenure: &[f32],
         histories: &dyn Fn(usize) -> Vec<Option<History>>,
     ) -> Result<Vec<Vec<f64>>, Error> {
         let target = &fitted.target;
-        let is_eligible: Vec<bool> =
-            rows.axis_iter(Axis(0)).map(|row| eligible.holds(row.as_slice().expect("rows are contiguous"))).collect();
         let prepared = fitted.preparation.as_ref().map(|preparation| preparation.apply(rows)).transpose()?;
         let by_occurrence = |model: usize, prior: &TenurePrior, value: &dyn Fn(&Expectation) -> f64| {
             let expected = self.expect(model, &histories(model), target.horizon.days())?;
@@ -214,7 +250,7 @@ impl<'a> Predictor<'a> {
                     scores.into_iter().map(|score| calibration.probability(score)).collect()
                 }
             };
-            for (value, &is_eligible) in values.iter_mut().zip(&is_eligible) {
+            for (value, &is_eligible) in values.iter_mut().zip(is_eligible) {
                 if !is_eligible {
                     *value = f64::NAN;
                 }

@@ -14,11 +14,11 @@ use rayon::prelude::*;
 
 use super::predict::PartitionScores;
 use super::schema::{Extras, SCHEMA_VERSION, category_fields, category_target, extras, is_column_of_its_own, schema};
-use super::sink::{ScoreFormat, Sink};
 use crate::bundle::Bundle;
 use crate::error::FileError;
 use crate::features::Feature;
 use crate::metrics::ranking::{percentiles, permilles};
+use crate::sink::{FileFormat, Sink};
 use crate::time::Day;
 use crate::timeline::sample_fraction;
 
@@ -141,7 +141,7 @@ impl<'a> Table<'a> {
     }
 
     /// Writes all rows; memory beyond the table: one batch a thread.
-    pub(super) fn write(&self, path: &Path, format: ScoreFormat, as_of: Day) -> Result<(), FileError> {
+    pub(super) fn write(&self, path: &Path, format: FileFormat, as_of: Day) -> Result<(), FileError> {
         let parameters = &self.bundle.parameters;
         let features = if self.with_features { parameters.catalogue.features() } else { Vec::new() };
         let config = &self.bundle.manifest.config;

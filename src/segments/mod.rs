@@ -32,9 +32,10 @@ use crate::time::Day;
 use former::Former;
 use scan::{Chunk, Parts, Scan};
 
+pub use crate::predicate::PredicateProblem;
 pub use counts::{Previous, SegmentCount, SegmentCounts};
 pub use criteria::{Criterion, MAX_SEGMENTS, Segment, Segments};
-pub use error::{PredicateProblem, SegmentsError};
+pub use error::SegmentsError;
 
 /// Memberships collected before they are written.
 const BATCH_ROWS: usize = 8192;

@@ -28,8 +28,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::criteria::Segments;
 use super::error::SegmentsError;
-use super::predicate::{Planner, columns_read};
+use super::predicate::{self, columns_read};
 use crate::error::FileError;
+use crate::predicate::Planner;
 
 /// Batches that a worker may be ahead of the writer.
 const AHEAD: usize = 16;
@@ -119,9 +120,9 @@ pub(super) struct Scan {
 impl Scan {
     /// Plans every predicate; nothing but footers is read yet.
     pub(super) fn new(segments: &Segments, parts: Parts) -> Result<Self, SegmentsError> {
-        let planner = Planner::new(&parts.schema)?;
-        let expressions: Vec<Option<Expr>> =
-            segments.list().iter().map(|segment| planner.plan(segment)).collect::<Result<_, _>>()?;
+        let planner = predicate::planner(&parts.schema)?;
+        let planned = segments.list().iter().map(|segment| predicate::plan(&planner, &parts.schema, segment));
+        let expressions: Vec<Option<Expr>> = planned.collect::<Result<_, _>>()?;
         let columns = columns_read(&parts.schema, &expressions);
         let (plan, task) = plan(&parts, &planner, columns, &expressions).map_err(fault)?;
         Ok(Self { parts, planner, expressions, segments: segments.clone(), plan, task })

@@ -29,8 +29,13 @@ pub(super) struct Material<'a> {
     catalogue: Vec<Feature>,
     requests: Vec<RowRequest>,
     table: FeatureTable,
-    tenure: usize,
+    /// What training itself looks at, whatever the models see: the same rows.
+    basis: FeatureTable,
+    basis_catalogue: Vec<Feature>,
 }
+
+/// Features that training looks at beside those that say who is eligible.
+const BASIS: [&str; 2] = ["tenure_days", "churn_factor"];
 
 /// Share of customers whose rows at `cut_offs` cut-offs stay within `most` rows.
 fn share(most: usize, customers: usize, cut_offs: usize) -> f64 {
@@ -74,11 +79,13 @@ impl<'a> Material<'a> {
             want(split.test, Purpose::Judged(Role::Test));
         }
         let requests: Vec<RowRequest> = shares.into_iter().map(|(as_of, share)| RowRequest { as_of, share }).collect();
-        let sweep = Sweep::new(plan, &timelines.vocabularies);
-        let table = FeatureTable::build(timelines, &sweep, &requests)?;
-        let catalogue = plan.features();
-        let tenure = catalogue.iter().position(|feature| feature.name == "tenure_days").expect("in every catalogue");
-        Ok(Self { config, timelines, as_of, catalogue, requests, table, tenure })
+        let build = |plan: &Plan| FeatureTable::build(timelines, &Sweep::new(plan, timelines), &requests);
+        let table = build(plan)?;
+        let names: Vec<&str> = targets.iter().flat_map(Target::eligible_features).chain(BASIS).collect();
+        let basis_plan = plan.only(&names);
+        let basis = build(&basis_plan)?;
+        let (catalogue, basis_catalogue) = (plan.features(), basis_plan.features());
+        Ok(Self { config, timelines, as_of, catalogue, requests, table, basis, basis_catalogue })
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -97,15 +104,15 @@ impl<'a> Material<'a> {
     /// Eligible rows of a target for a purpose, in the order of the table.
     pub(super) fn select(&self, target: &Target, split: &Split, purpose: Purpose) -> Result<Rows, SpillError> {
         let share = share_of(self.config, self.timelines.customers(), target, split, purpose);
-        let eligible =
-            EligibleRows::new(target.eligible.as_ref(), &self.catalogue).expect("checked when the target was resolved");
+        let eligible = EligibleRows::new(target.eligible.as_ref(), &self.basis_catalogue)
+            .expect("checked when the target was resolved");
         let wanted = |(index, key): (usize, &RowKey)| {
             let day = self.requests[key.request as usize].as_of;
             let fits = match purpose {
                 Purpose::Judged(role) => split.role(day, key.hash) == Some(role),
                 Purpose::Shipped => split.ships(day),
             };
-            let row = self.table.values.row(index);
+            let row = self.basis.values.row(index);
             let row = row.as_slice().expect("rows are contiguous");
             (fits && RowRequest { as_of: day, share }.wants(key.hash) && eligible.holds(row)).then_some(index)
         };
@@ -122,14 +129,21 @@ impl<'a> Material<'a> {
         self.table.values.select(Axis(0), &rows.indices)
     }
 
-    /// One feature of a selection.
-    pub(super) fn column(&self, rows: &Rows, feature: usize) -> Vec<f32> {
-        rows.indices.iter().map(|&index| self.table.values[[index, feature]]).collect()
+    /// One feature of the basis, of a selection.
+    fn of_basis(&self, rows: &Rows, name: &str) -> Vec<f32> {
+        let found = self.basis_catalogue.iter().position(|feature| feature.name == name);
+        let feature = found.expect("in every catalogue");
+        rows.indices.iter().map(|&index| self.basis.values[[index, feature]]).collect()
     }
 
     /// Days since each row's customer was first seen.
     pub(super) fn tenure(&self, rows: &Rows) -> Vec<f32> {
-        self.column(rows, self.tenure)
+        self.of_basis(rows, "tenure_days")
+    }
+
+    /// Days since each row's customer last ordered ÷ its usual gap; NaN without an order.
+    pub(super) fn churn_factor(&self, rows: &Rows) -> Vec<f32> {
+        self.of_basis(rows, "churn_factor")
     }
 
     pub(super) fn as_of(&self, key: &RowKey) -> Day {

@@ -169,6 +169,8 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
     let longest = declared.max().unwrap_or(default_horizon);
     // Fails here, before any work, when the longest horizon does not fit.
     Split::new(timelines.first_day, as_of, longest, &config.training)?;
+    let catalogue = Plan::new(timelines, config, as_of)?;
+    catalogue.check_selection()?;
     let mut plans = Plans::new(config, timelines, as_of);
     let targets = Target::resolve(config, timelines, &mut plans, default_horizon)?;
     for target in targets.iter().filter(|target| target.kind == crate::config::TargetKind::Amount) {
@@ -190,7 +192,6 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         };
         observer.note(&format!("target {}: {about}", target.name));
     }
-    let catalogue = Plan::new(timelines, config, as_of)?;
     let features = catalogue.features().into_iter().map(|feature| FeatureNote {
         name: feature.name,
         unit: feature.unit.name().to_string(),
@@ -216,6 +217,7 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
     // One horizon after another: their rows have little in common, and only one table is in memory at a time.
     for horizon in horizons.into_iter().rev() {
         let plan = plans.of(horizon)?.clone();
+        plan.selection.check_any(&plan.everything())?;
         let of_horizon = |index: &usize| targets[*index].horizon == horizon;
         let indices: Vec<usize> = (0..targets.len()).filter(of_horizon).collect();
         let (some_targets, some_splits): (Vec<Target>, Vec<Split>) =

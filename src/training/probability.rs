@@ -458,23 +458,13 @@ impl Column<'_> {
 
     /// The churn factor for absence of orders, what happened last period for all else.
     fn baseline(&self, test: &Prepared) -> Result<(&'static str, Vec<f64>), SpillError> {
-        let features = self.material.catalogue();
-        let churn_factor = features.iter().position(|feature| feature.name == "churn_factor");
-        Ok(match churn_factor {
-            Some(feature)
-                if self.target.is_order && self.target.kind == TargetKind::Absence && !self.target.per_group =>
-            {
-                let column = self.material.column(&test.rows, feature);
-                // Without an order there is none; such customers come last.
-                (
-                    "churn factor",
-                    column
-                        .into_iter()
-                        .map(|factor| if factor.is_nan() { f64::from(f32::MAX) } else { f64::from(factor) })
-                        .collect(),
-                )
-            }
-            _ => ("same as last period", last_period(self.material, self.target, self.split, &test.rows, self.column)?),
+        Ok(if self.target.is_order && self.target.kind == TargetKind::Absence && !self.target.per_group {
+            // Without an order there is none; such customers come last.
+            let last = f64::from(f32::MAX);
+            let factors = self.material.churn_factor(&test.rows).into_iter().map(f64::from);
+            ("churn factor", factors.map(|factor| if factor.is_nan() { last } else { factor }).collect())
+        } else {
+            ("same as last period", last_period(self.material, self.target, self.split, &test.rows, self.column)?)
         })
     }
 }

@@ -44,18 +44,18 @@ proptest! {
         event in select(vec!["purchase", "play", "view", "never seen"]), is_order in any::<bool>(),
     ) {
         let timelines = timelines(&lines, 16);
-        let plan = Plan::new(&timelines, &config("purchase"), as_ofs[0]);
+        let plan = Plan::new(&timelines, &config("purchase"), as_ofs[0]).unwrap();
         let requests = requests(&as_ofs);
-        let table = FeatureTable::build(&timelines, &Sweep::new(&plan, &timelines.vocabularies), &requests);
+        let table = FeatureTable::build(&timelines, &Sweep::new(&plan, &timelines), &requests).unwrap();
         for kind in [TargetKind::Absence, TargetKind::Presence, TargetKind::Amount, TargetKind::Count] {
             for groups in [&[][..], &["ski", "not in the data", "wine"], &CATEGORIES] {
                 let target = target(kind, event, is_order, horizon, groups);
                 let labeller = Labeller::new(&target, &timelines.vocabularies);
-                let labels = labeller.label_rows(&timelines, &requests, &table.keys);
+                let labels = labeller.label_rows(&timelines, &requests, &table.keys).unwrap();
                 prop_assert_eq!(labels.len(), table.keys.len() * groups.len().max(1));
                 for (key, labels) in table.keys.iter().zip(labels.chunks_exact(labeller.width())) {
                     let as_of = as_ofs[key.request as usize];
-                    let id = timelines.partitions[key.partition as usize].id(key.customer as usize);
+                    let id = id_of(&timelines, key);
                     let own: Vec<&Line> = lines.iter().filter(|line| line.customer == id).collect();
                     let gross: f64 = own.iter().map(|line| line.money().abs()).sum();
                     for (position, &got) in labels.iter().enumerate() {
@@ -81,7 +81,7 @@ proptest! {
         for id in CUSTOMERS {
             let own: Vec<&Line> = lines.iter().filter(|line| line.customer == id && line.event == event).collect();
             for &as_of in &as_ofs {
-                let got = History::of(events_of(&timelines, id), as_of, by_order, counts);
+                let got = with_timeline(&timelines, id, |timeline| History::of(timeline, as_of, by_order, counts)).flatten();
                 let known: Vec<&Line> = own
                     .iter()
                     .copied()

@@ -12,18 +12,19 @@ mod labels;
 mod pace;
 mod purchases;
 mod recency;
+mod selection;
 mod sessions;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::StringArray;
 use bellwether::config::{Config, TargetKind};
-use bellwether::events::{EventBatch, Labels, NO_LABEL};
-use bellwether::features::{FeatureTable, Group, Plan, RowRequest, Sweep, slug, slugs};
+use bellwether::events::batch::order_hash;
+use bellwether::events::{EventBatch, Ids, Labels, NO_LABEL};
+use bellwether::features::{FeatureTable, Group, Plan, RowKey, RowRequest, Sweep, slug, slugs};
 use bellwether::labels::{Labeller, Target};
 use bellwether::time::{DAY_MICROS, Day, Horizon};
-use bellwether::timeline::{Event, History, TimelineBuilder, Timelines};
+use bellwether::timeline::{Budget, Event, History, Timeline, TimelineBuilder, Timelines};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
@@ -160,7 +161,7 @@ fn coded<'a>(names: impl Iterator<Item = Option<&'a str>>) -> Labels {
 fn batch(lines: &[Line]) -> EventBatch {
     let any = |has: &dyn Fn(&Line) -> bool| lines.iter().any(has);
     EventBatch {
-        customer: StringArray::from_iter_values(lines.iter().map(|line| line.customer)),
+        customer: Ids::Texts(lines.iter().map(|line| Some(line.customer)).collect()),
         time: lines.iter().map(|line| line.time).collect(),
         received: any(&|line| line.received != line.day()).then(|| lines.iter().map(|line| line.received).collect()),
         event: coded(lines.iter().map(|line| Some(line.event))),
@@ -171,14 +172,24 @@ fn batch(lines: &[Line]) -> EventBatch {
         value: any(&|line| !line.value.is_nan()).then(|| lines.iter().map(|line| line.value).collect()),
         quantity: any(&|line| !line.quantity.is_nan()).then(|| lines.iter().map(|line| line.quantity).collect()),
         product: None,
-        order: any(&|line| line.order.is_some()).then(|| lines.iter().map(|line| line.order).collect()),
+        order: any(&|line| line.order.is_some())
+            .then(|| lines.iter().map(|line| line.order.map_or(0, order_hash)).collect()),
+        extras: Vec::new(),
+        conditions: Vec::new(),
     }
 }
 
 /// Timelines of batches of `rows` lines, two batches a round.
 fn timelines(lines: &[Line], rows: usize) -> Timelines {
+    timelines_within(Budget::default(), lines, rows)
+}
+
+/// So small that every round is put aside, and partitions are cut.
+const TINY_BUDGET: Budget = Budget { bytes: Some(1_000), folder: None };
+
+fn timelines_within(budget: Budget, lines: &[Line], rows: usize) -> Timelines {
     let batches: Vec<EventBatch> = lines.chunks(rows).map(batch).collect();
-    let mut builder = TimelineBuilder::default();
+    let mut builder = TimelineBuilder::within(budget);
     for round in batches.chunks(2) {
         builder.append(round).expect("few names");
     }
@@ -191,21 +202,30 @@ fn requests(as_ofs: &[Day]) -> Vec<RowRequest> {
 
 /// Rows by customer and cut-off, as bits: NaN equals NaN.
 fn bits(timelines: &Timelines, plan: &Plan, as_ofs: &[Day]) -> BTreeMap<(String, Day), Vec<u32>> {
-    let table = FeatureTable::build(timelines, &Sweep::new(plan, &timelines.vocabularies), &requests(as_ofs));
-    let row = |(index, key): (usize, &bellwether::features::RowKey)| {
-        let id = timelines.partitions[key.partition as usize].id(key.customer as usize).to_string();
-        ((id, as_ofs[key.request as usize]), table.values.row(index).iter().map(|value| value.to_bits()).collect())
+    let table = FeatureTable::build(timelines, &Sweep::new(plan, timelines), &requests(as_ofs)).unwrap();
+    let row = |(index, key): (usize, &RowKey)| {
+        let id = id_of(timelines, key);
+        (
+            (id.to_string(), as_ofs[key.request as usize]),
+            table.values.row(index).iter().map(|value| value.to_bits()).collect(),
+        )
     };
     table.keys.iter().enumerate().map(row).collect()
 }
 
-fn events_of<'a>(timelines: &'a Timelines, id: &str) -> &'a [Event] {
-    let found = timelines.partitions.iter().find_map(|partition| {
-        (0..partition.customers())
-            .find(|&customer| partition.id(customer) == id)
-            .map(|customer| partition.events(customer))
-    });
-    found.unwrap_or_default()
+/// The customer of a row.
+fn id_of(timelines: &Timelines, key: &RowKey) -> &'static str {
+    let id = timelines.part(key.partition as usize).unwrap().id(key.customer as usize).to_string();
+    CUSTOMERS.into_iter().find(|&customer| customer == id).expect("one of ours")
+}
+
+/// What `of` makes of a customer's timeline; `None` of one who is not there.
+fn with_timeline<T>(timelines: &Timelines, id: &str, of: impl Fn(Timeline) -> T) -> Option<T> {
+    (0..timelines.parts()).find_map(|index| {
+        let part = timelines.part(index).unwrap();
+        let customer = (0..part.customers()).find(|&customer| part.id(customer).to_string() == id)?;
+        Some(of(part.timeline(customer)))
+    })
 }
 
 // ---- the reference of the plan ----
@@ -461,15 +481,15 @@ proptest! {
     ) {
         let config = config(order_event);
         let timelines = timelines(&lines, 16);
-        let plan = Plan::new(&timelines, &config, as_ofs[frozen % as_ofs.len()]);
+        let plan = Plan::new(&timelines, &config, as_ofs[frozen % as_ofs.len()]).unwrap();
         check_plan(&plan, &lines, &config);
         let features: Vec<String> = plan.features().into_iter().map(|feature| feature.name).collect();
-        let sweep = Sweep::new(&plan, &timelines.vocabularies);
-        let table = FeatureTable::build(&timelines, &sweep, &requests(&as_ofs));
+        let sweep = Sweep::new(&plan, &timelines);
+        let table = FeatureTable::build(&timelines, &sweep, &requests(&as_ofs)).unwrap();
         let mut rows = BTreeSet::new();
         for (key, values) in table.keys.iter().zip(table.values.outer_iter()) {
             let as_of = as_ofs[key.request as usize];
-            let id = timelines.partitions[key.partition as usize].id(key.customer as usize);
+            let id = id_of(&timelines, key);
             let known: Vec<&Line> =
                 lines.iter().filter(|line| line.customer == id && line.is_known_at(as_of)).collect();
             let reference = reference(&plan, &known, as_of);
@@ -491,20 +511,26 @@ proptest! {
         let config = config("purchase");
         let whole = timelines(&lines, 1_000);
         let frozen_at = as_ofs[frozen % as_ofs.len()];
-        let plan = Plan::new(&whole, &config, frozen_at);
+        let plan = Plan::new(&whole, &config, frozen_at).unwrap();
         let together = bits(&whole, &plan, &as_ofs);
 
         let shuffled = timelines(&shuffled, rows);
-        prop_assert_eq!(&Plan::new(&shuffled, &config, frozen_at), &plan);
+        prop_assert_eq!(&Plan::new(&shuffled, &config, frozen_at).unwrap(), &plan);
         prop_assert_eq!(&bits(&shuffled, &plan, &as_ofs), &together, "the order of lines and files does not matter");
 
-        let sweep = Sweep::new(&plan, &whole.vocabularies);
-        let table = FeatureTable::build(&whole, &sweep, &requests(&as_ofs));
-        let other = FeatureTable::build(&shuffled, &Sweep::new(&plan, &shuffled.vocabularies), &requests(&as_ofs));
+        let spilled = timelines_within(TINY_BUDGET, &lines, rows);
+        prop_assert!(spilled.is_spilled() || lines.len() < 20);
+        prop_assert_eq!(spilled.customers(), whole.customers());
+        prop_assert_eq!(&Plan::new(&spilled, &config, frozen_at).unwrap(), &plan);
+        prop_assert_eq!(&bits(&spilled, &plan, &as_ofs), &together, "nor does it matter where timelines are kept");
+
+        let sweep = Sweep::new(&plan, &whole);
+        let table = FeatureTable::build(&whole, &sweep, &requests(&as_ofs)).unwrap();
+        let other = FeatureTable::build(&shuffled, &Sweep::new(&plan, &shuffled), &requests(&as_ofs)).unwrap();
         prop_assert_eq!(&other.keys, &table.keys, "nor does it order the rows");
         let mut parts = (Vec::new(), Vec::new());
-        for partition in 0..whole.partitions.len() {
-            let part = FeatureTable::build_partition(&whole, &sweep, partition, &requests(&as_ofs));
+        for index in 0..whole.parts() {
+            let part = FeatureTable::build_part(index, &whole.part(index).unwrap(), &sweep, &requests(&as_ofs));
             parts.0.extend(part.keys);
             parts.1.extend(part.values.iter().map(|value| value.to_bits()));
         }
@@ -531,8 +557,8 @@ proptest! {
             }));
             let later = timelines(&with_future, 50);
             prop_assert_eq!(&bits(&later, &plan, &[as_of]), &alone, "the future changes no byte");
-            let of_history = Plan::new(&whole, &config, as_of);
-            prop_assert_eq!(Plan::new(&later, &config, as_of), of_history, "nor the catalogue");
+            let of_history = Plan::new(&whole, &config, as_of).unwrap();
+            prop_assert_eq!(Plan::new(&later, &config, as_of).unwrap(), of_history, "nor the catalogue");
         }
     }
 }

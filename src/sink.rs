@@ -1,4 +1,4 @@
-//! Where rows go: Parquet, and on request CSV or NDJSON with the same names.
+//! Where rows of scores and features go: Parquet, or CSV or NDJSON with the same names.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -14,9 +14,9 @@ use clap::ValueEnum;
 use crate::error::FileError;
 use crate::storage::PartitionWriter;
 
-/// Format of a score file.
+/// Format of a file of rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum ScoreFormat {
+pub enum FileFormat {
     /// Apache Parquet, zstd: types, units and labels in the file. What segments are evaluated over.
     #[default]
     Parquet,
@@ -26,9 +26,9 @@ pub enum ScoreFormat {
     Ndjson,
 }
 
-impl ScoreFormat {
-    /// Name of the data file.
-    pub(super) fn file_name(self) -> &'static str {
+impl FileFormat {
+    /// Name of the data file of a score partition.
+    pub(crate) fn file_name(self) -> &'static str {
         match self {
             Self::Parquet => "part-00000.parquet",
             Self::Csv => "part-00000.csv",
@@ -37,8 +37,8 @@ impl ScoreFormat {
     }
 }
 
-/// An open score file.
-pub(super) enum Sink {
+/// An open file of rows.
+pub(crate) enum Sink {
     Parquet(Box<PartitionWriter>),
     Csv { path: PathBuf, writer: Box<CsvWriter<BufWriter<File>>> },
     Ndjson { path: PathBuf, writer: Box<LineDelimitedWriter<BufWriter<File>>> },
@@ -56,8 +56,8 @@ fn failed(path: &Path) -> impl FnOnce(arrow::error::ArrowError) -> FileError {
 }
 
 impl Sink {
-    pub(super) fn create(
-        format: ScoreFormat,
+    pub(crate) fn create(
+        format: FileFormat,
         path: &Path,
         schema: &SchemaRef,
         metadata: &[(&str, &str)],
@@ -65,15 +65,15 @@ impl Sink {
         let file = || File::create(path).map(BufWriter::new).map_err(FileError::at("create", path));
         let path = path.to_path_buf();
         Ok(match format {
-            ScoreFormat::Parquet => Self::Parquet(Box::new(PartitionWriter::create(&path, schema.clone(), metadata)?)),
-            ScoreFormat::Csv => {
+            FileFormat::Parquet => Self::Parquet(Box::new(PartitionWriter::create(&path, schema.clone(), metadata)?)),
+            FileFormat::Csv => {
                 Self::Csv { writer: Box::new(WriterBuilder::new().with_header(true).build(file()?)), path }
             }
-            ScoreFormat::Ndjson => Self::Ndjson { writer: Box::new(LineDelimitedWriter::new(file()?)), path },
+            FileFormat::Ndjson => Self::Ndjson { writer: Box::new(LineDelimitedWriter::new(file()?)), path },
         })
     }
 
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), FileError> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), FileError> {
         match self {
             Self::Parquet(writer) => writer.write(batch),
             Self::Csv { path, writer } => flat(batch).and_then(|batch| writer.write(&batch)).map_err(failed(path)),
@@ -82,7 +82,7 @@ impl Sink {
     }
 
     /// Writes what is left and syncs.
-    pub(super) fn finish(self) -> Result<(), FileError> {
+    pub(crate) fn finish(self) -> Result<(), FileError> {
         let sync = |path: PathBuf, mut buffer: BufWriter<File>| {
             buffer.flush().and_then(|()| buffer.get_ref().sync_all()).map_err(FileError::at("write", path))
         };

@@ -1,0 +1,261 @@
+//! What a user declares: an aggregate over the events that match.
+//!
+//! Declarations about the same events and values share one stream of them, which grows as the timeline is walked;
+//! a row looks back over as much of it as the window holds.
+
+use super::catalogue::{Declarations, Plan, Unit};
+use super::sweep::{Row, Step};
+use crate::config::{Aggregate, DeclaredFeature, conditions};
+use crate::time::{DAY_MICROS, Day};
+use crate::timeline::{NO_CATEGORY, NO_CODE, Timelines, Vocabularies};
+
+/// Where the values of a stream come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// There are none: events are counted.
+    Nothing,
+    Value,
+    Quantity,
+    Category,
+    Channel,
+    Device,
+    Campaign,
+    Product,
+    Order,
+    /// One of the numeric extras.
+    Number(usize),
+    /// 1 where a condition holds, 0 where it does not.
+    Condition(u32),
+}
+
+/// Columns of our own that have values.
+const COLUMNS: [(&str, Source); 8] = [
+    ("value", Source::Value),
+    ("quantity", Source::Quantity),
+    ("category", Source::Category),
+    ("channel", Source::Channel),
+    ("device", Source::Device),
+    ("campaign", Source::Campaign),
+    ("product", Source::Product),
+    ("order_id", Source::Order),
+];
+
+/// Whether a column is one of ours, and whether its values are numbers.
+pub(crate) fn own_column(name: &str) -> Option<bool> {
+    let source = COLUMNS.iter().find(|(column, _)| *column == name)?.1;
+    Some(matches!(source, Source::Value | Source::Quantity))
+}
+
+pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
+    for feature in &plan.declared {
+        let unit = match (feature.agg, feature.value.as_deref()) {
+            (Aggregate::Count | Aggregate::Distinct | Aggregate::Streak, _) => Unit::Count,
+            (Aggregate::DaysSince, _) => Unit::Days,
+            (_, Some("value")) => Unit::Money,
+            (_, Some("quantity")) => Unit::Count,
+            _ => Unit::Number,
+        };
+        let mut columns = vec!["ts"];
+        columns.extend(feature.event.as_ref().map(|_| "event"));
+        columns.extend(feature.value.as_deref());
+        declarations.family("declared", &columns);
+        declarations.add(&feature.name, unit, note(feature));
+    }
+}
+
+fn note(feature: &DeclaredFeature) -> String {
+    let value = feature.value.as_deref().unwrap_or_default();
+    let what = match feature.agg {
+        Aggregate::Count if feature.value.is_none() => "Number".to_string(),
+        Aggregate::Count => format!("Number with a `{value}`"),
+        Aggregate::Sum => format!("Sum of `{value}`"),
+        Aggregate::Mean => format!("Mean of `{value}`"),
+        Aggregate::Min => format!("Smallest `{value}`"),
+        Aggregate::Max => format!("Largest `{value}`"),
+        Aggregate::Last => format!("Newest `{value}`"),
+        Aggregate::First => format!("Oldest `{value}`"),
+        Aggregate::Distinct => format!("Number of different `{value}`"),
+        Aggregate::DaysSince => "Days since the last".to_string(),
+        Aggregate::Streak => "Newest in a row that satisfy the condition".to_string(),
+    };
+    let events = feature.event.as_ref().map_or("all events".to_string(), |event| format!("`{event}` events"));
+    let condition = feature.condition.as_ref().map_or(String::new(), |condition| format!(" where {condition}"));
+    let window = feature.window_days.map_or(" to date".to_string(), |days| format!(" in the last {days} days"));
+    let missing = match feature.agg {
+        Aggregate::Count | Aggregate::Sum | Aggregate::Distinct | Aggregate::Streak => "",
+        _ => "; missing without one",
+    };
+    format!("{what} of {events}{condition}{window}{missing}. Declared in the configuration.")
+}
+
+/// Which events a stream is about, and which of their values it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct StreamKey {
+    /// Code of the event; `None` for all, [`NO_CODE`] for one that the data lack.
+    kind: Option<u16>,
+    /// Bit of the condition that events must satisfy.
+    condition: Option<u32>,
+    source: Source,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    stream: usize,
+    agg: Aggregate,
+    window_days: Option<u16>,
+}
+
+/// Declarations made ready for the codes of one set of timelines.
+#[derive(Debug, Default)]
+pub(super) struct Compiled {
+    streams: Vec<StreamKey>,
+    readings: Vec<Reading>,
+    /// Streams of each kind of event.
+    of_kind: Vec<Vec<u16>>,
+    /// Streams of events without a name.
+    of_unnamed: Vec<u16>,
+}
+
+impl Compiled {
+    /// `numbers`: names of the numeric extras that the timelines hold.
+    pub(super) fn new(plan: &Plan, vocabularies: &Vocabularies, numbers: &[String]) -> Self {
+        let bits = conditions(&plan.declared);
+        let mut compiled = Self::default();
+        for feature in &plan.declared {
+            let bit = feature.condition.as_ref().map(|condition| {
+                bits.iter().position(|other| other == condition).expect("collected from the same list") as u32
+            });
+            let source = match (&feature.value, bit) {
+                (_, Some(bit)) if feature.agg == Aggregate::Streak => Source::Condition(bit),
+                (None, _) => Source::Nothing,
+                (Some(column), _) => {
+                    let own = COLUMNS.iter().find(|(name, _)| name == column).map(|(_, source)| *source);
+                    own.or_else(|| numbers.iter().position(|name| name == column).map(Source::Number))
+                        .expect("checked before the events were read")
+                }
+            };
+            let kind = |event: &String| vocabularies.event.code(event).map_or(NO_CODE, |code| code as u16);
+            let key = StreamKey {
+                kind: feature.event.as_ref().map(kind),
+                condition: bit.filter(|_| feature.agg != Aggregate::Streak),
+                source,
+            };
+            let stream = compiled.streams.iter().position(|other| *other == key).unwrap_or_else(|| {
+                compiled.streams.push(key);
+                compiled.streams.len() - 1
+            });
+            compiled.readings.push(Reading { stream, agg: feature.agg, window_days: feature.window_days });
+        }
+        let streams_of = |kind: u16| {
+            let is_of = |key: &StreamKey| key.kind.is_none() || (key.kind == Some(kind) && kind != NO_CODE);
+            (0..compiled.streams.len() as u16).filter(|&stream| is_of(&compiled.streams[stream as usize])).collect()
+        };
+        compiled.of_kind = (0..vocabularies.event.names().len() as u16).map(streams_of).collect();
+        compiled.of_unnamed = streams_of(NO_CODE);
+        compiled
+    }
+}
+
+/// Times and values of the events of one stream, oldest first.
+#[derive(Debug, Default)]
+struct Stream {
+    times: Vec<i64>,
+    /// One for each time, unless there is nothing to keep.
+    values: Vec<f64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    streams: Vec<Stream>,
+    /// Of the values of a window, when different ones are counted.
+    distinct: Vec<u64>,
+}
+
+fn code(code: u16) -> f64 {
+    if code == NO_CODE { f64::NAN } else { f64::from(code) }
+}
+
+impl State {
+    pub(super) fn reset(&mut self, compiled: &Compiled) {
+        self.streams.resize_with(compiled.streams.len(), Stream::default);
+        for stream in &mut self.streams {
+            stream.times.clear();
+            stream.values.clear();
+        }
+    }
+
+    pub(super) fn observe(&mut self, compiled: &Compiled, step: &Step) {
+        let streams = compiled.of_kind.get(step.event.kind as usize).unwrap_or(&compiled.of_unnamed);
+        for &index in streams {
+            let key = &compiled.streams[index as usize];
+            if key.condition.is_some_and(|bit| step.conditions() >> bit & 1 == 0) {
+                continue;
+            }
+            let stream = &mut self.streams[index as usize];
+            stream.times.push(step.event.time);
+            let value = match key.source {
+                Source::Nothing => continue,
+                Source::Value => step.event.value,
+                Source::Quantity => f64::from(step.quantity()),
+                Source::Category if step.event.category == NO_CATEGORY => f64::NAN,
+                Source::Category => f64::from(step.event.category),
+                Source::Channel => code(step.event.channel),
+                Source::Device => code(step.device()),
+                Source::Campaign => code(step.campaign()),
+                Source::Product if step.product() == 0 => f64::NAN,
+                Source::Product => f64::from(step.product()),
+                Source::Order if step.order() == 0 => f64::NAN,
+                Source::Order => (step.order() >> 11) as f64, // as many bits as a double holds
+                Source::Number(number) => step.numbers()[number],
+                Source::Condition(bit) => (step.conditions() >> bit & 1) as f64,
+            };
+            stream.values.push(value);
+        }
+    }
+
+    pub(super) fn emit(&mut self, compiled: &Compiled, as_of: Day, row: &mut Row) {
+        for reading in &compiled.readings {
+            let Stream { times, values } = &self.streams[reading.stream];
+            let start = reading.window_days.map_or(0, |days| {
+                let start = as_of.plus(-i32::from(days)).start_micros();
+                times.partition_point(|&time| time < start)
+            });
+            let times = &times[start..];
+            let values = values.get(start..).unwrap_or_default();
+            let known = || values.iter().copied().filter(|value| !value.is_nan());
+            row.push(match reading.agg {
+                Aggregate::Count if compiled.streams[reading.stream].source == Source::Nothing => times.len() as f64,
+                Aggregate::Count => known().count() as f64,
+                Aggregate::Sum => known().fold(0.0, |sum, value| sum + value), // an empty `sum()` is -0
+                Aggregate::Mean => {
+                    let (n, sum) = known().fold((0u64, 0.0), |(n, sum), value| (n + 1, sum + value));
+                    sum / n as f64 // 0/0 = missing
+                }
+                Aggregate::Min => known().fold(f64::NAN, f64::min),
+                Aggregate::Max => known().fold(f64::NAN, f64::max),
+                Aggregate::Last => known().next_back().unwrap_or(f64::NAN),
+                Aggregate::First => known().next().unwrap_or(f64::NAN),
+                Aggregate::Distinct => {
+                    self.distinct.clear();
+                    self.distinct.extend(known().map(f64::to_bits));
+                    self.distinct.sort_unstable();
+                    self.distinct.dedup();
+                    self.distinct.len() as f64
+                }
+                Aggregate::DaysSince => {
+                    times.last().map_or(f64::NAN, |&time| (as_of.start_micros() - time) as f64 / DAY_MICROS as f64)
+                }
+                Aggregate::Streak => values.iter().rev().take_while(|&&holds| holds == 1.0).count() as f64,
+            });
+        }
+    }
+}
+
+/// Declared features about events that never happen: 0 or missing for everyone.
+pub(crate) fn unheard_events(declared: &[DeclaredFeature], timelines: &Timelines) -> Vec<(String, String)> {
+    let unheard = |feature: &DeclaredFeature| {
+        let event = feature.event.as_ref()?;
+        timelines.vocabularies.event.code(event).is_none().then(|| (feature.name.clone(), event.clone()))
+    };
+    declared.iter().filter_map(unheard).collect()
+}
