@@ -132,6 +132,9 @@ fn left_out(summary: &ReadSummary, observer: &dyn Observer) {
         let rejected = summary.rejected();
         observer.note(&format!("{rejected} of {rows} rows are unusable and kept in {}", path.display()));
     }
+    for (column, faults) in &summary.extra_faults {
+        observer.warn(&format!("{faults} cells of `{column}` cannot be read: taken as missing"));
+    }
     if summary.anonymous_rows > 0 {
         let (count, worth) = (summary.anonymous_rows, summary.anonymous_value);
         let share = count as f64 / rows.max(1) as f64 * 100.0;

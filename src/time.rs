@@ -206,6 +206,11 @@ impl Zone {
         Ok(Self { zone, is_utc: name.eq_ignore_ascii_case("utc") })
     }
 
+    /// Whether wall time is UTC.
+    pub fn is_utc(&self) -> bool {
+        self.is_utc
+    }
+
     /// Wall time of an instant given in microseconds since the epoch, UTC; `None` beyond years -9999 to 9999.
     pub fn wall_of_utc(&self, micros: i64) -> Option<i64> {
         if self.is_utc {

@@ -494,7 +494,7 @@ fn batches_do_not_depend_on_threads() {
 #[test]
 fn pieces_of_a_long_row_group_join_without_a_seam() {
     let folder = TempDir::new().unwrap();
-    let n = 300_000_i64;
+    let n = 1_100_000_i64;
     let columns = vec![
         ("customer_id", Arc::new(Int64Array::from_iter_values((0..n).map(|row| row * 7 % 1000))) as ArrayRef),
         ("ts", Arc::new(TimestampMicrosecondArray::from_iter_values((0..n).map(|row| 1_700_000_000_000_000 + row)))),
@@ -504,7 +504,7 @@ fn pieces_of_a_long_row_group_join_without_a_seam() {
         ),
         ("product", Arc::new(StringArray::from_iter_values((0..n).map(|row| format!("unique-{row}"))))),
     ];
-    let path = write_parquet(&folder, "long.parquet", columns, 1 << 20);
+    let path = write_parquet(&folder, "long.parquet", columns, 1 << 21);
     let events = Events::open(&[path], &Config::default()).unwrap();
     let mut reader = events.reader(ReadLimit::default(), None).unwrap();
     let mut row = 0;

@@ -1,43 +1,36 @@
-//! Arrow columns of a Parquet piece → an [`EventBatch`]: the judgement of [`super::decode`], a column
+//! Arrow columns of a Parquet piece → an [`EventBatch`](super::batch::EventBatch): the judgement of [`super::decode`], a column
 //! at a time.
+//!
+//! Where every row of a batch becomes an event, which the columns tell as a whole, no row is looked at by
+//! itself and no value is copied.
+
+mod floats;
+mod labels;
+mod texts;
+mod times;
+mod values;
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array, NullArray, RecordBatch,
-    StringArray, StringBuilder,
-};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, NullArray, RecordBatch, StringViewArray};
+use arrow::compute::filter;
 use arrow::error::ArrowError;
 
-use super::batch::{EventBatch, Ids, Labels, NO_LABEL, order_hash, product_hash};
+use self::floats::Numbers;
+use self::labels::Names;
+use self::texts::{Customers, Text};
+use self::times::{MISSING, fault_of};
+use self::values::{Kept, Values};
+use super::batch::{Extra, ExtraValues, Ids, Labels, NO_LABEL, order_hash, product_hash};
 use super::decode::{
-    Decoded, FileLayout, HashedTexts, LabelsBuilder, Newness, Plan, Source, customer, id_hash, is_no_text,
-    number_reason, product, units,
+    Decoded, FileLayout, HashedTexts, LabelsBuilder, Newness, Plan, Source, id_hash, nothing, product, range, units,
 };
-use super::numbers::{self, NumberFault};
 use super::rejects::{Reject, RejectReason, shortened};
 use super::schema::{Kind, N_ROLES, Role};
-use super::times::{TimeFault, TimeReader};
-use crate::time::{DAY_MICROS, Day};
+use crate::time::Day;
 
-/// In place of a wall time: the cell is empty, is no time, is out of range.
-const MISSING: i64 = i64::MIN;
-const UNREADABLE: i64 = i64::MIN + 1;
-const OUT_OF_RANGE: i64 = i64::MIN + 2;
-
-/// Text of a column, with the rows that are no UTF-8.
-struct Text {
-    array: StringArray,
-    bad: Vec<usize>,
-}
-
-/// Numbers of a column, NaN where there is none, with the rows that cannot be used in ascending order.
-struct Numbers {
-    values: Vec<f64>,
-    bad: Vec<(usize, RejectReason)>,
-}
+pub(crate) use self::texts::sample;
+pub(crate) use self::times::micros;
 
 /// Decodes one record batch that holds the columns `wanted` (ascending indices of the file's columns).
 ///
@@ -46,216 +39,294 @@ struct Numbers {
 pub(crate) fn decode(
     plan: &Plan,
     layout: &FileLayout,
-    batch: &RecordBatch,
+    batch: RecordBatch,
     wanted: &[usize],
     first_row: u64,
 ) -> Result<Decoded, ArrowError> {
     let n = batch.num_rows();
-    let arrays = Role::ALL.map(|role| -> ArrayRef {
-        match layout.source(role) {
+    let array_of = |source: &Source| -> ArrayRef {
+        match source {
             Source::Column(at) => {
-                let position = wanted.binary_search(at).expect("every mapped column is read");
+                let position = wanted.binary_search(at).expect("every column that is asked for is read");
                 Arc::clone(batch.column(position))
             }
-            Source::Constant(Some(text)) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, n))),
+            Source::Constant(Some(text)) => Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(text, n))),
             Source::Constant(None) | Source::Absent => Arc::new(NullArray::new(n)),
         }
-    });
-    let array = |role: Role| &arrays[role as usize];
-    let numbers_of = |role: Role| -> Result<Option<Numbers>, ArrowError> {
-        let is_read = plan.uses(role) || (role == Role::UnitPrice && plan.is_price_times_quantity);
-        is_read.then(|| numbers(array(role), plan.decimal_comma[role as usize])).transpose()
     };
+    let arrays = Role::ALL.map(|role| array_of(layout.source(role)));
+    let extras: Vec<ArrayRef> = plan.extras.iter().map(|extra| array_of(&layout.extras[extra.at])).collect();
+    drop(batch); // so that values can be taken over from the arrays
+    let columns = Columns::read(plan, &arrays)?;
+    let mut out = nothing(layout.index);
+    out.rows = n as u64;
+    let kept = columns.judge(plan, layout, &arrays, first_row, &mut out);
 
-    let times = times(array(Role::Ts), |is_number| plan.reader(Role::Ts, is_number))?;
-    let received = match plan.uses(Role::ReceivedAt) {
-        true => Some(self::times(array(Role::ReceivedAt), |is_number| plan.reader(Role::ReceivedAt, is_number))?),
-        false => None,
-    };
-    let quantity = numbers_of(Role::Quantity)?;
-    let (price, value) = match plan.is_price_times_quantity {
-        true => (numbers_of(Role::UnitPrice)?, None),
-        false => (None, numbers_of(Role::Value)?),
-    };
-    let customers = text(array(Role::CustomerId))?;
-    let mut texts: [Option<Text>; N_ROLES] = [const { None }; N_ROLES];
-    for role in Role::ALL {
-        let is_label = is_dictionary(array(role).data_type());
-        if plan.uses(role) && role.kind() == Kind::Text && role != Role::CustomerId && !is_label {
-            texts[role as usize] = Some(text(array(role))?);
-        }
+    out.texts = columns.hashed_texts(plan, &arrays, &kept)?;
+    for (index, (extra, array)) in plan.extras.iter().zip(extras).enumerate() {
+        let (values, bad) = if extra.is_number {
+            let (numbers, bad) = floats::extra_numbers(&array, extra.decimal_comma)?;
+            drop(array);
+            (ExtraValues::Numbers(kept.pick(numbers)), bad)
+        } else {
+            let names = Names::of(&array)?;
+            (ExtraValues::Labels(names.labels(&kept, true)), names.bad().to_vec())
+        };
+        out.batch.extras.push(Extra { name: Arc::clone(&extra.name), values });
+        out.extra_faults.extend(kept.positions(&bad).map(|event| (index, event)));
     }
+    if plan.keeps_rows {
+        out.row_numbers = kept.map(|row| first_row + row as u64);
+    }
+    drop(arrays);
+    columns.finish(plan, &kept, &mut out)?;
+    Ok(out)
+}
 
-    let mut judge = Judge { layout, first_row, bad: vec![None; n] };
-    // The last word is the first judgement, so the columns are gone through backwards.
-    for role in Role::ALL.into_iter().rev() {
-        if let Some(text) = &texts[role as usize] {
-            text.bad.iter().for_each(|&row| judge.bad[row] = Some((RejectReason::UnreadableText, role)));
-        }
-    }
-    customers.bad.iter().for_each(|&row| judge.bad[row] = Some((RejectReason::UnreadableText, Role::CustomerId)));
-    let mut values = value.as_ref().map_or_else(|| vec![f64::NAN; n], |value| value.values.clone());
-    if let Some(quantity) = &quantity {
-        for (row, &units_here) in quantity.values.iter().enumerate() {
-            if units(units_here).is_none() {
-                judge.bad[row] = Some((RejectReason::NonFiniteValue, Role::Quantity));
+/// The columns of ours, each in the form in which batches keep it.
+struct Columns {
+    times: Values<i64>,
+    received: Option<Values<i64>>,
+    customers: Customers,
+    bad_customers: Vec<usize>,
+    names: [Option<Names>; N_ROLES],
+    event_ids: Option<Text>,
+    /// Money; that of rows whose price × units overflows is NaN.
+    values: Option<Values<f64>>,
+    quantities: Option<Values<f64>>,
+    /// Unusable numbers by column, in the order in which they are judged.
+    bad_numbers: [(Role, Vec<(usize, RejectReason)>); 5],
+}
+
+impl Columns {
+    fn read(plan: &Plan, arrays: &[ArrayRef; N_ROLES]) -> Result<Self, ArrowError> {
+        let array = |role: Role| &arrays[role as usize];
+        let times_of = |role: Role| times::times(array(role), |is_number| plan.reader(role, is_number));
+        let numbers_of = |is_read: bool, role: Role| -> Result<Option<Numbers>, ArrowError> {
+            is_read.then(|| floats::numbers(array(role), plan.decimal_comma[role as usize])).transpose()
+        };
+        let quantity = numbers_of(plan.uses(Role::Quantity), Role::Quantity)?;
+        let price = numbers_of(plan.is_price_times_quantity, Role::UnitPrice)?;
+        let value = numbers_of(plan.uses(Role::Value) && !plan.is_price_times_quantity, Role::Value)?;
+        let (quantities, bad_quantities) = quantity.map(|column| (column.values, column.bad)).unzip();
+        let (prices, bad_prices) = price.map(|column| (column.values, column.bad)).unzip();
+        let (mut values, bad_values) = value.map(|column| (column.values, column.bad)).unzip();
+        let (mut overflown, mut too_many) = (Vec::new(), Vec::new());
+        if let Some(quantities) = &quantities {
+            let is_too_many = |&row: &usize| units(quantities[row]).is_none();
+            let beyond = |row: usize| (row, RejectReason::NonFiniteValue);
+            too_many = (0..quantities.len()).filter(is_too_many).map(beyond).collect();
+            if let Some(prices) = &prices {
+                let money = |(row, (&price, &quantity)): (usize, (&f64, &f64))| {
+                    product(price, quantity).unwrap_or_else(|| {
+                        overflown.push(beyond(row));
+                        f64::NAN
+                    })
+                };
+                let both = prices.iter().zip(quantities.iter());
+                values = Some(Values::Made(both.enumerate().map(money).collect()));
             }
         }
-        if let Some(price) = &price {
-            for row in 0..n {
-                match product(price.values[row], quantity.values[row]) {
-                    Some(money) => values[row] = money,
-                    None => judge.bad[row] = Some((RejectReason::NonFiniteValue, Role::UnitPrice)),
+        let (customers, bad_customers) = Customers::of(array(Role::CustomerId))?;
+        let mut names = [const { None }; N_ROLES];
+        for role in Role::ALL {
+            if plan.uses(role) && role.kind() == Kind::Text && !matches!(role, Role::CustomerId | Role::EventId) {
+                names[role as usize] = Some(Names::of(array(role))?);
+            }
+        }
+        Ok(Self {
+            times: times_of(Role::Ts)?,
+            received: plan.uses(Role::ReceivedAt).then(|| times_of(Role::ReceivedAt)).transpose()?,
+            customers,
+            bad_customers,
+            names,
+            event_ids: plan.uses(Role::EventId).then(|| texts::text(array(Role::EventId))).transpose()?,
+            values,
+            quantities,
+            bad_numbers: [
+                (Role::Quantity, bad_quantities.unwrap_or_default()),
+                (Role::UnitPrice, bad_prices.unwrap_or_default()),
+                (Role::Value, bad_values.unwrap_or_default()),
+                (Role::UnitPrice, overflown),
+                (Role::Quantity, too_many),
+            ],
+        })
+    }
+
+    /// Unusable rows in the order in which they are judged: numbers, the customer, other text.
+    fn faults(&self) -> impl Iterator<Item = (usize, RejectReason, Role)> {
+        let numbers =
+            self.bad_numbers.iter().flat_map(|(role, bad)| bad.iter().map(|&(row, reason)| (row, reason, *role)));
+        let texts = Role::ALL.into_iter().flat_map(|role| {
+            let bad: &[usize] = match role {
+                Role::CustomerId => &self.bad_customers,
+                Role::EventId => self.event_ids.as_ref().map_or(&[], |ids| &ids.bad),
+                _ => self.names[role as usize].as_ref().map_or(&[], Names::bad),
+            };
+            bad.iter().map(move |&row| (row, RejectReason::UnreadableText, role))
+        });
+        numbers.chain(texts)
+    }
+
+    /// Counts the rows that become no events; returned are the others.
+    fn judge(
+        &self,
+        plan: &Plan,
+        layout: &FileLayout,
+        arrays: &[ArrayRef; N_ROLES],
+        first_row: u64,
+        out: &mut Decoded,
+    ) -> Kept {
+        let n = self.times.len();
+        let is_known =
+            |(low, high): (i64, i64)| fault_of(low, true).is_none() && matches!(plan.newness(high), Newness::Known);
+        let is_received = |received: &Values<i64>| {
+            let fits = |&time: &i64| {
+                fault_of(time, false).is_none() && (time == MISSING || !plan.is_future(Day::of_wall(time).0))
+            };
+            received.iter().all(fits)
+        };
+        // Any mark of a fault is lower than any time.
+        if range(&self.times).is_none_or(is_known)
+            && self.received.as_ref().is_none_or(is_received)
+            && self.faults().next().is_none()
+            && self.customers.array().null_count() == 0
+        {
+            return Kept::all(n);
+        }
+        let mut faults: Vec<Option<(RejectReason, Role)>> = Vec::new();
+        for (row, reason, role) in self.faults() {
+            faults.resize(n, None);
+            faults[row].get_or_insert((reason, role));
+        }
+        let mut reject = |row: usize, reason, role: Role| {
+            out.rejects.push(Reject {
+                file: layout.name.clone(),
+                row: first_row + row as u64,
+                reason,
+                column: layout.column(role),
+                found: shown(&arrays[role as usize], row),
+            });
+        };
+        let mut rows = Vec::with_capacity(n);
+        for row in 0..n {
+            let time = self.times[row];
+            if let Some(reason) = fault_of(time, true) {
+                reject(row, reason, Role::Ts);
+                continue;
+            }
+            match plan.newness(time) {
+                Newness::Future => {
+                    out.future += 1;
+                    continue;
+                }
+                Newness::Settling => {
+                    out.settling += 1;
+                    continue;
+                }
+                Newness::Known => {}
+            }
+            if let Some(received) = &self.received {
+                if let Some(reason) = fault_of(received[row], false) {
+                    reject(row, reason, Role::ReceivedAt);
+                    continue;
+                }
+                if received[row] != MISSING && plan.is_future(Day::of_wall(received[row]).0) {
+                    out.future += 1;
+                    continue;
                 }
             }
+            if let Some(Some((reason, role))) = faults.get(row) {
+                reject(row, *reason, *role);
+                continue;
+            }
+            if self.customers.array().is_null(row) {
+                out.anonymous += 1;
+                let value = self.values.as_ref().map_or(f64::NAN, |values| values[row]);
+                out.anonymous_value += if value.is_nan() { 0.0 } else { value };
+                continue;
+            }
+            rows.push(row as u32);
         }
-    }
-    for (role, column) in [(Role::Value, &value), (Role::UnitPrice, &price), (Role::Quantity, &quantity)] {
-        for &(row, reason) in column.iter().flat_map(|column| &column.bad) {
-            judge.bad[row] = Some((reason, role));
-        }
+        Kept::some(n, rows)
     }
 
-    let mut out = Counts::default();
-    let mut keep = vec![false; n];
-    let mut names: Vec<Option<&str>> = Vec::with_capacity(n);
-    let mut is_plain = true; // until the name of a kept row differs from its cell
-    for row in 0..n {
-        names.push(None);
-        if let Some(fault) = fault_of(times[row], true) {
-            out.rejects.push(judge.reject(row, fault, Role::Ts, array(Role::Ts)));
-            continue;
-        }
-        match plan.newness(times[row]) {
-            Newness::Future => {
-                out.future += 1;
-                continue;
-            }
-            Newness::Settling => {
-                out.settling += 1;
-                continue;
-            }
-            Newness::Known => {}
-        }
-        if let Some(received) = &received {
-            if let Some(fault) = fault_of(received[row], false) {
-                out.rejects.push(judge.reject(row, fault, Role::ReceivedAt, array(Role::ReceivedAt)));
-                continue;
-            }
-            if received[row] != MISSING && plan.is_future(Day::of_wall(received[row]).0) {
-                out.future += 1;
-                continue;
-            }
-        }
-        if let Some((reason, role)) = judge.bad[row] {
-            out.rejects.push(judge.reject(row, reason, role, array(role)));
-            continue;
-        }
-        let cell = if customers.array.is_null(row) { None } else { Some(customers.array.value(row)) };
-        let Some(name) = cell.and_then(customer) else {
-            out.anonymous += 1;
-            out.anonymous_value += if values[row].is_nan() { 0.0 } else { values[row] };
-            continue;
+    /// Texts that `check` asks for.
+    fn hashed_texts(&self, plan: &Plan, arrays: &[ArrayRef; N_ROLES], kept: &Kept) -> Result<HashedTexts, ArrowError> {
+        let of = |role: Role, is_trimmed: bool| {
+            let is_kept = plan.keeps_texts && plan.uses(role);
+            is_kept.then(|| kept_texts(&texts::text(&arrays[role as usize])?.array, kept, is_trimmed)).transpose()
         };
-        is_plain &= cell.is_some_and(|cell| cell.len() == name.len());
-        names[row] = Some(name);
-        keep[row] = true;
+        Ok(HashedTexts { product: of(Role::Product, false)?, order: of(Role::OrderId, true)? })
     }
-    let is_whole = keep.iter().all(|&keep| keep);
-    let kept = Kept { mask: (!is_whole).then(|| BooleanArray::from(keep.clone())), keep };
 
-    let integers = match is_plain {
-        true => integers(array(Role::CustomerId))?,
-        false => None,
-    };
-    let customer = match integers {
-        Some(integers) => Ids::Integers(kept.rows().map(|row| integers.value(row)).collect()),
-        None => Ids::Texts(names.iter().flatten().map(Some).collect()),
-    };
-    let mut unnamed = 0;
-    let event = if plan.uses(Role::Event) {
-        let labels = labels(array(Role::Event), texts[Role::Event as usize].as_ref(), &kept, true);
-        unnamed = labels.codes.iter().filter(|&&code| code == NO_LABEL).count() as u64;
-        labels
-    } else {
+    /// The batch of the kept rows.
+    fn finish(self, plan: &Plan, kept: &Kept, out: &mut Decoded) -> Result<(), ArrowError> {
+        let names = |role: Role| self.names[role as usize].as_ref();
+        let label = |role: Role, is_trimmed: bool| names(role).map(|names| names.labels(kept, is_trimmed));
+        let batch = &mut out.batch;
+        batch.event = match label(Role::Event, true) {
+            Some(labels) => {
+                out.unnamed = labels.codes.iter().filter(|&&code| code == NO_LABEL).count() as u64;
+                labels
+            }
+            None => self.implied_events(plan, kept),
+        };
+        batch.category = label(Role::Category, false);
+        batch.channel = label(Role::Channel, false);
+        batch.device = label(Role::Device, false);
+        batch.campaign = label(Role::Campaign, false);
+        batch.product = names(Role::Product).map(|names| names.hashes(kept, false, 0, product_hash));
+        batch.order = names(Role::OrderId).map(|names| names.hashes(kept, true, 0, order_hash));
+        if let Some(ids) = &self.event_ids {
+            let ids = kept_texts(&ids.array, kept, true)?;
+            out.event_ids = Some((ids.iter().map(|id| id.map_or(0, id_hash)).collect(), ids));
+        }
+        batch.received = self.received.as_ref().map(|received| {
+            let moment = |row: usize| if received[row] == MISSING { self.times[row] } else { received[row] };
+            kept.map(|row| Day::of_wall(moment(row)).0)
+        });
+        batch.quantity = self.quantities.as_ref().map(|quantities| kept.map(|row| quantities[row] as f32));
+        batch.customer = match self.customers {
+            Customers::Integers(ids) => {
+                let values = ids.values().clone();
+                drop(ids);
+                Ids::Integers(kept.pick(Values::Shared(values)))
+            }
+            Customers::Texts(ids) => Ids::Texts(filtered(&ids, kept)?),
+        };
+        batch.time = kept.pick(self.times);
+        out.times = range(&batch.time);
+        if plan.has_value() {
+            // Rows without units have no money either where it is their product.
+            batch.value = Some(self.values.map_or_else(|| vec![f64::NAN; kept.len()], |values| kept.pick(values)));
+        }
+        Ok(())
+    }
+
+    /// Events of rows in data without an event column.
+    fn implied_events(&self, plan: &Plan, kept: &Kept) -> Labels {
         let mut builder = LabelsBuilder::default();
-        let no_units = f64::NAN;
-        for row in kept.rows() {
-            let units = quantity.as_ref().map_or(no_units, |quantity| quantity.values[row]);
-            builder.push(Some(plan.implied_event(values[row], units)));
-        }
-        builder.finish()
-    };
-    let label = |role: Role| plan.uses(role).then(|| labels(array(role), texts[role as usize].as_ref(), &kept, false));
-    let plain = |role: Role, is_trimmed: bool| -> Result<Option<StringArray>, ArrowError> {
-        if !plan.uses(role) {
-            return Ok(None);
-        }
-        match &texts[role as usize] {
-            Some(text) => kept.text(&cleaned(&text.array, is_trimmed)).map(Some),
-            None => kept.text(&cleaned(&text(array(role))?.array, is_trimmed)).map(Some), // a dictionary
-        }
-    };
-    let (product, order) = (plain(Role::Product, false)?, plain(Role::OrderId, true)?);
-    let event_ids = plain(Role::EventId, true)?.map(|ids| (ids.iter().map(|id| id.map_or(0, id_hash)).collect(), ids));
-    Ok(Decoded {
-        file: layout.index,
-        batch: EventBatch {
-            customer,
-            received: received.map(|days| {
-                let day = |row: usize| if days[row] == MISSING { times[row] } else { days[row] };
-                kept.rows().map(|row| Day::of_wall(day(row)).0).collect()
-            }),
-            event,
-            category: label(Role::Category),
-            channel: label(Role::Channel),
-            device: label(Role::Device),
-            campaign: label(Role::Campaign),
-            value: plan.has_value().then(|| kept.plain(&values)),
-            quantity: quantity.map(|quantity| kept.rows().map(|row| quantity.values[row] as f32).collect()),
-            product: product.as_ref().map(|texts| texts.iter().map(|text| text.map_or(0, product_hash)).collect()),
-            order: order.as_ref().map(|texts| texts.iter().map(|text| text.map_or(0, order_hash)).collect()),
-            extras: Vec::new(),
-            conditions: Vec::new(),
-            time: kept.plain(&times),
-        },
-        rows: n as u64,
-        row_numbers: if plan.keeps_rows { kept.rows().map(|row| first_row + row as u64).collect() } else { Vec::new() },
-        event_ids,
-        texts: if plan.keeps_texts { HashedTexts { product, order } } else { HashedTexts::default() },
-        anonymous: out.anonymous,
-        anonymous_value: out.anonymous_value,
-        future: out.future,
-        settling: out.settling,
-        unnamed,
-        rejects: out.rejects,
-    })
+        let number = |column: &Option<Values<f64>>, row: usize| column.as_ref().map_or(f64::NAN, |column| column[row]);
+        let mut codes = [None; 2];
+        let codes = kept.map(|row| {
+            let (value, quantity) = (number(&self.values, row), number(&self.quantities, row));
+            let is_negative = value < 0.0 || quantity < 0.0;
+            *codes[usize::from(is_negative)].get_or_insert_with(|| builder.code(plan.implied_event(value, quantity)))
+        });
+        builder.finish(codes)
+    }
 }
 
-#[derive(Default)]
-struct Counts {
-    anonymous: u64,
-    anonymous_value: f64,
-    future: u64,
-    settling: u64,
-    rejects: Vec<Reject>,
+/// Texts of the kept rows, without those that stand for nothing.
+fn kept_texts(array: &StringViewArray, kept: &Kept, is_trimmed: bool) -> Result<StringViewArray, ArrowError> {
+    filtered(&texts::cleaned(array, is_trimmed), kept)
 }
 
-struct Judge<'a> {
-    layout: &'a FileLayout,
-    first_row: u64,
-    bad: Vec<Option<(RejectReason, Role)>>,
-}
-
-impl Judge<'_> {
-    fn reject(&self, row: usize, reason: RejectReason, role: Role, array: &ArrayRef) -> Reject {
-        Reject {
-            file: self.layout.name.clone(),
-            row: self.first_row + row as u64,
-            reason,
-            column: self.layout.column(role),
-            found: shown(array, row),
-        }
+fn filtered(array: &StringViewArray, kept: &Kept) -> Result<StringViewArray, ArrowError> {
+    match kept.mask() {
+        None => Ok(array.clone()),
+        Some(mask) => Ok(filter(array, &mask)?.as_string_view().clone()),
     }
 }
 
@@ -267,288 +338,4 @@ fn shown(array: &ArrayRef, row: usize) -> String {
     // Integers of an extreme date do not convert; the type's own number does.
     let text = arrow::util::display::array_value_to_string(array, row);
     shortened(text.unwrap_or_else(|_| format!("a {} that cannot be shown", array.data_type())).as_bytes())
-}
-
-fn fault_of(time: i64, is_required: bool) -> Option<RejectReason> {
-    match time {
-        MISSING if is_required => Some(RejectReason::UnreadableTime),
-        UNREADABLE => Some(RejectReason::UnreadableTime),
-        OUT_OF_RANGE => Some(RejectReason::TimeOutOfRange),
-        _ => None,
-    }
-}
-
-/// The rows of a batch that become events.
-struct Kept {
-    keep: Vec<bool>,
-    /// `None` when it is all of them.
-    mask: Option<BooleanArray>,
-}
-
-impl Kept {
-    fn rows(&self) -> impl Iterator<Item = usize> {
-        self.keep.iter().enumerate().filter_map(|(row, &keep)| keep.then_some(row))
-    }
-
-    fn text(&self, array: &StringArray) -> Result<StringArray, ArrowError> {
-        match &self.mask {
-            None => Ok(array.clone()),
-            Some(mask) => Ok(arrow::compute::filter(array, mask)?.as_string::<i32>().clone()),
-        }
-    }
-
-    fn plain<T: Copy>(&self, values: &[T]) -> Vec<T> {
-        match self.mask {
-            None => values.to_vec(),
-            Some(_) => self.rows().map(|row| values[row]).collect(),
-        }
-    }
-}
-
-/// Cells that stand for nothing become null; with `is_trimmed`, blanks around the others go.
-fn cleaned(array: &StringArray, is_trimmed: bool) -> StringArray {
-    let is_clean = |cell: &str| !is_no_text(cell) && (!is_trimmed || cell.trim().len() == cell.len());
-    if array.iter().flatten().all(is_clean) {
-        return array.clone();
-    }
-    let clean = |cell: &str| -> Option<String> {
-        (!is_no_text(cell)).then(|| if is_trimmed { cell.trim().to_string() } else { cell.to_string() })
-    };
-    array.iter().map(|cell| cell.and_then(clean)).collect()
-}
-
-fn is_dictionary(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Dictionary(keys, values) if **keys == DataType::Int32 && **values == DataType::Utf8)
-}
-
-/// Labels of the kept rows: through the file's own dictionary where it has one.
-fn labels(array: &ArrayRef, text: Option<&Text>, kept: &Kept, is_trimmed: bool) -> Labels {
-    let mut builder = LabelsBuilder::default();
-    let clean = |cell: &str| -> Option<String> {
-        (!is_no_text(cell)).then(|| if is_trimmed { cell.trim().to_string() } else { cell.to_string() })
-    };
-    if let Some(text) = text {
-        for row in kept.rows() {
-            let cell = (!text.array.is_null(row)).then(|| text.array.value(row)).filter(|cell| !is_no_text(cell));
-            builder.push(cell.map(|cell| if is_trimmed { cell.trim() } else { cell }));
-        }
-        return builder.finish();
-    }
-    const UNSEEN: u32 = NO_LABEL - 1;
-    let dictionary = array.as_dictionary::<Int32Type>();
-    let names = dictionary.values().as_string::<i32>();
-    let keys = dictionary.keys();
-    let mut codes = vec![UNSEEN; names.len()];
-    for row in kept.rows() {
-        if keys.is_null(row) {
-            builder.push_code(NO_LABEL);
-            continue;
-        }
-        let key = keys.value(row) as usize;
-        if codes[key] == UNSEEN {
-            let name = if names.is_null(key) { None } else { clean(names.value(key)) };
-            codes[key] = name.map_or(NO_LABEL, |name| builder.code(&name));
-        }
-        builder.push_code(codes[key]);
-    }
-    builder.finish()
-}
-
-/// Wall times, or one of the marks above.
-fn times(array: &ArrayRef, reader: impl Fn(bool) -> TimeReader) -> Result<Vec<i64>, ArrowError> {
-    let mark = |time: Result<i64, TimeFault>| match time {
-        Ok(time) => time,
-        Err(TimeFault::Unreadable) => UNREADABLE,
-        Err(TimeFault::OutOfRange) => OUT_OF_RANGE,
-    };
-    Ok(match array.data_type() {
-        DataType::Timestamp(unit, zone) => {
-            let (reader, is_instant) = (reader(false), zone.is_some());
-            let micros = |count: i64| match unit {
-                TimeUnit::Second => count.checked_mul(1_000_000),
-                TimeUnit::Millisecond => count.checked_mul(1_000),
-                TimeUnit::Microsecond => Some(count),
-                TimeUnit::Nanosecond => Some(count.div_euclid(1_000)),
-            };
-            let counts = cast(array, &DataType::Int64)?;
-            let wall = |count: i64| {
-                mark(micros(count).ok_or(TimeFault::OutOfRange).and_then(|micros| reader.typed(micros, is_instant)))
-            };
-            counts.as_primitive::<Int64Type>().iter().map(|count| count.map_or(MISSING, wall)).collect()
-        }
-        DataType::Date32 => {
-            let reader = reader(false);
-            let days = cast(array, &DataType::Int32)?;
-            let wall = |day: i32| mark(reader.typed(i64::from(day) * DAY_MICROS, false));
-            days.as_primitive::<Int32Type>().iter().map(|day| day.map_or(MISSING, wall)).collect()
-        }
-        DataType::Date64 => {
-            let reader = reader(false);
-            let millis = cast(array, &DataType::Int64)?;
-            let wall = |millis: i64| {
-                mark(
-                    millis
-                        .checked_mul(1000)
-                        .ok_or(TimeFault::OutOfRange)
-                        .and_then(|micros| reader.typed(micros, false)),
-                )
-            };
-            millis.as_primitive::<Int64Type>().iter().map(|count| count.map_or(MISSING, wall)).collect()
-        }
-        DataType::UInt64 => {
-            let mut reader = reader(true);
-            let wide = array.as_primitive::<arrow::datatypes::UInt64Type>();
-            let mut wall = |count: u64| {
-                mark(i64::try_from(count).map_err(|_| TimeFault::OutOfRange).and_then(|count| reader.integer(count)))
-            };
-            wide.iter().map(|count| count.map_or(MISSING, &mut wall)).collect()
-        }
-        other if other.is_integer() => {
-            let mut reader = reader(true);
-            let counts = cast(array, &DataType::Int64)?;
-            counts
-                .as_primitive::<Int64Type>()
-                .iter()
-                .map(|count| count.map_or(MISSING, |count| mark(reader.integer(count))))
-                .collect()
-        }
-        other
-            if other.is_floating()
-                || matches!(super::formats::parquet::cell_type(other), super::schema::CellType::Decimal) =>
-        {
-            let mut reader = reader(true);
-            let counts = cast(array, &DataType::Float64)?;
-            let mut wall = |count: f64| if count.is_nan() { MISSING } else { mark(reader.decimal(count)) };
-            counts.as_primitive::<Float64Type>().iter().map(|count| count.map_or(MISSING, &mut wall)).collect()
-        }
-        _ => {
-            let mut reader = reader(false);
-            let text = text(array)?;
-            let mut wall = |cell: &str| {
-                if numbers::is_missing(cell.trim().as_bytes()) { MISSING } else { mark(reader.text(cell.as_bytes())) }
-            };
-            let mut times: Vec<i64> = text.array.iter().map(|cell| cell.map_or(MISSING, &mut wall)).collect();
-            text.bad.iter().for_each(|&row| times[row] = UNREADABLE);
-            times
-        }
-    })
-}
-
-fn numbers(array: &ArrayRef, decimal_comma: bool) -> Result<Numbers, ArrowError> {
-    use super::schema::CellType;
-    let mut bad = Vec::new();
-    let values = match super::formats::parquet::cell_type(array.data_type()) {
-        CellType::Text => {
-            let text = text(array)?;
-            let mut values = Vec::with_capacity(array.len());
-            for (row, cell) in text.array.iter().enumerate() {
-                values.push(numbers::number(cell.unwrap_or_default().as_bytes(), decimal_comma).unwrap_or_else(
-                    |fault| {
-                        bad.push((row, number_reason(fault)));
-                        f64::NAN
-                    },
-                ));
-            }
-            bad.extend(text.bad.iter().map(|&row| (row, RejectReason::UnreadableText)));
-            bad.sort_by_key(|&(row, _)| row);
-            values
-        }
-        CellType::Null => vec![f64::NAN; array.len()],
-        _ => {
-            let floats = cast(array, &DataType::Float64)?;
-            let floats: &Float64Array = floats.as_primitive();
-            let mut values = Vec::with_capacity(array.len());
-            for (row, &number) in floats.values().iter().enumerate() {
-                let is_there = !floats.is_null(row);
-                if is_there && !number.is_finite() {
-                    bad.push((row, number_reason(NumberFault::NonFinite)));
-                }
-                values.push(if is_there && number.is_finite() { number } else { f64::NAN });
-            }
-            values
-        }
-    };
-    Ok(Numbers { values, bad })
-}
-
-/// A column of integers that all fit into 64 bits with a sign.
-fn integers(array: &ArrayRef) -> Result<Option<Int64Array>, ArrowError> {
-    if !array.data_type().is_integer() {
-        return Ok(None);
-    }
-    let integers = cast(array, &DataType::Int64)?; // what does not fit becomes null
-    Ok((integers.null_count() == array.null_count()).then(|| integers.as_primitive::<Int64Type>().clone()))
-}
-
-/// Any column as text: whole floats without a fraction, UUIDs with hyphens.
-fn text(array: &ArrayRef) -> Result<Text, ArrowError> {
-    let mut bad = Vec::new();
-    let array = match array.data_type() {
-        DataType::Utf8 => array.as_string::<i32>().clone(),
-        DataType::Null => StringArray::new_null(array.len()),
-        DataType::Dictionary(_, values) => return text(&cast(array, values)?),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
-            let binary = cast(array, &DataType::LargeBinary)?;
-            let mut builder = StringBuilder::new();
-            for (row, cell) in binary.as_binary::<i64>().iter().enumerate() {
-                let cell = cell.map(std::str::from_utf8).transpose();
-                bad.extend(cell.is_err().then_some(row));
-                builder.append_option(cell.ok().flatten());
-            }
-            builder.finish()
-        }
-        DataType::FixedSizeBinary(16) => uuids(array.as_fixed_size_binary()),
-        other if other.is_floating() => {
-            let floats = cast(array, &DataType::Float64)?;
-            // Display of a float is its shortest form that reads back, without an exponent.
-            floats.as_primitive::<Float64Type>().iter().map(|number| number.map(|number| format!("{number}"))).collect()
-        }
-        DataType::Timestamp(unit, Some(_)) => {
-            // As an instant: its zone's database is not needed to tell it apart.
-            let counts = cast(array, &DataType::Int64)?;
-            return text(&cast(&counts, &DataType::Timestamp(*unit, None))?);
-        }
-        _ => cast(array, &DataType::Utf8)?.as_string::<i32>().clone(),
-    };
-    Ok(Text { array, bad })
-}
-
-fn uuids(array: &FixedSizeBinaryArray) -> StringArray {
-    use std::fmt::Write;
-    let shown = |bytes: &[u8]| {
-        let mut text = String::with_capacity(36);
-        for (at, byte) in bytes.iter().enumerate() {
-            let hyphen = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
-            let _ = write!(text, "{hyphen}{byte:02x}"); // to a String: cannot fail
-        }
-        text
-    };
-    array.iter().map(|cell| cell.map(shown)).collect()
-}
-
-/// Non-empty cells of a column as text, for detection; times as microseconds since 1970.
-pub(crate) fn sample(array: &ArrayRef) -> Result<Vec<String>, ArrowError> {
-    use super::schema::CellType;
-    let array = match super::formats::parquet::cell_type(array.data_type()) {
-        CellType::Other => return Ok(Vec::new()),
-        CellType::Time => {
-            // Beyond what 64 bits hold, the largest number stands for all that is out of range.
-            let per_unit = match array.data_type() {
-                DataType::Timestamp(TimeUnit::Second, _) => 1e6,
-                DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date64 => 1e3,
-                DataType::Timestamp(TimeUnit::Nanosecond, _) => 1e-3,
-                DataType::Date32 => DAY_MICROS as f64,
-                _ => 1.0,
-            };
-            let counts = match array.data_type() {
-                DataType::Date32 => cast(&cast(array, &DataType::Int32)?, &DataType::Int64)?,
-                _ => cast(array, &DataType::Int64)?,
-            };
-            let micros =
-                counts.as_primitive::<Int64Type>().iter().flatten().map(|count| (count as f64 * per_unit) as i64);
-            return Ok(micros.map(|micros| micros.to_string()).collect());
-        }
-        _ => text(array)?.array,
-    };
-    Ok(array.iter().flatten().filter(|cell| !cell.trim().is_empty()).map(String::from).collect())
 }

@@ -5,7 +5,9 @@
 //! The order of judgement is the same for every format: the time first, so that a row of the future
 //! is nothing but counted; then numbers and text; rows without a customer last.
 
-use arrow::array::{AsArray, StringArray};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, StringViewArray};
 use hashbrown::HashMap;
 use twox_hash::XxHash3_64;
 
@@ -32,6 +34,8 @@ pub(crate) struct FileLayout {
     pub name: String,
     pub columns: Vec<String>,
     pub sources: [Source; N_ROLES],
+    /// Of the columns that are none of ours, in the order of [`super::open::Events::extras`].
+    pub extras: Vec<Source>,
 }
 
 impl FileLayout {
@@ -55,6 +59,17 @@ pub(crate) struct TimeStyles {
     pub number: Option<TimeStyle>,
 }
 
+/// A column that is none of ours, as the decoders see it.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedExtra {
+    /// Its index in [`super::open::Events::extras`].
+    pub at: usize,
+    pub name: Arc<str>,
+    /// Whether it is kept as numbers; otherwise as labels.
+    pub is_number: bool,
+    pub decimal_comma: bool,
+}
+
 /// What every decoder needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -71,6 +86,8 @@ pub(crate) struct Plan {
     pub settle_days: u16,
     /// Whether the row numbers of used events are needed.
     pub keeps_rows: bool,
+    /// The columns beside ours that the batches carry.
+    pub extras: Vec<PlannedExtra>,
     /// Whether the texts behind the hashes of products and orders are needed.
     pub keeps_texts: bool,
 }
@@ -134,10 +151,12 @@ pub(crate) struct Decoded {
     pub batch: EventBatch,
     /// Rows read, used or not.
     pub rows: u64,
+    /// The first and the last time of the events; `None` without any.
+    pub times: Option<(i64, i64)>,
     /// Row number of each event, when asked for.
     pub row_numbers: Vec<u64>,
     /// Hash (0: none) and text of each event's id, when there are any.
-    pub event_ids: Option<(Vec<u128>, StringArray)>,
+    pub event_ids: Option<(Vec<u128>, StringViewArray)>,
     /// Products and orders as texts, when asked for.
     pub texts: HashedTexts,
     pub anonymous: u64,
@@ -147,13 +166,15 @@ pub(crate) struct Decoded {
     /// Events whose event column is empty.
     pub unnamed: u64,
     pub rejects: Vec<Reject>,
+    /// Index in [`Plan::extras`] and event of each cell that is missing because it cannot be read.
+    pub extra_faults: Vec<(usize, usize)>,
 }
 
 /// Texts of which batches keep the hashes only; may be null.
 #[derive(Debug, Default)]
 pub(crate) struct HashedTexts {
-    pub product: Option<StringArray>,
-    pub order: Option<StringArray>,
+    pub product: Option<StringViewArray>,
+    pub order: Option<StringViewArray>,
 }
 
 /// 128 bits of an event id; never 0.
@@ -196,10 +217,10 @@ pub(crate) fn is_no_text(cell: &str) -> bool {
     matches!(cell.trim(), "" | "null" | "NULL" | "NaN" | "nan" | "None" | "<NA>" | "\\N")
 }
 
-/// Codes labels in order of appearance.
+/// Gives codes to names in order of appearance.
 #[derive(Debug, Default)]
 pub(crate) struct LabelsBuilder {
-    labels: Labels,
+    names: Vec<String>,
     index: HashMap<String, u32>,
 }
 
@@ -208,28 +229,18 @@ impl LabelsBuilder {
         if let Some(&code) = self.index.get(name) {
             return code;
         }
-        let code = self.labels.names.len() as u32;
-        self.labels.names.push(name.to_string());
+        let code = self.names.len() as u32;
+        self.names.push(name.to_string());
         self.index.insert(name.to_string(), code);
         code
     }
 
-    pub fn push(&mut self, name: Option<&str>) {
-        let code = match name {
-            Some(name) => self.code(name),
-            None => NO_LABEL,
-        };
-        self.labels.codes.push(code);
-    }
-
-    pub fn push_code(&mut self, code: u32) {
-        self.labels.codes.push(code);
-    }
-
-    pub fn finish(self) -> Labels {
-        self.labels
+    /// Labels of these codes.
+    pub fn finish(self, codes: Vec<u32>) -> Labels {
+        Labels { codes, names: self.names }
     }
 }
+
 /// The label columns beside `event`, in the order in which decoders keep them.
 pub(crate) const LABEL_ROLES: [Role; 4] = [Role::Category, Role::Channel, Role::Device, Role::Campaign];
 
@@ -259,7 +270,33 @@ pub(crate) fn units(quantity: f64) -> Option<f32> {
     if units.is_infinite() { None } else { Some(units) }
 }
 
-pub(crate) fn no_events() -> EventBatch {
+/// The lowest and the highest of the times; `None` without any.
+pub(crate) fn range(times: &[i64]) -> Option<(i64, i64)> {
+    let first = *times.first()?;
+    Some(times.iter().fold((first, first), |(low, high), &time| (low.min(time), high.max(time))))
+}
+
+/// The account of a stretch of which nothing has been read yet.
+pub(crate) fn nothing(file: usize) -> Decoded {
+    Decoded {
+        file,
+        batch: no_events(),
+        rows: 0,
+        times: None,
+        row_numbers: Vec::new(),
+        event_ids: None,
+        texts: HashedTexts::default(),
+        anonymous: 0,
+        anonymous_value: 0.0,
+        future: 0,
+        settling: 0,
+        unnamed: 0,
+        rejects: Vec::new(),
+        extra_faults: Vec::new(),
+    }
+}
+
+fn no_events() -> EventBatch {
     EventBatch {
         customer: Ids::Integers(Vec::new()),
         time: Vec::new(),
@@ -281,9 +318,9 @@ pub(crate) fn no_events() -> EventBatch {
 /// Keeps the events for which `keep` holds.
 pub(crate) fn retain(decoded: &mut Decoded, keep: &[bool]) {
     let mask = arrow::array::BooleanArray::from(keep.to_vec());
-    let text = |array: &StringArray| {
+    let text = |array: &StringViewArray| {
         let kept = arrow::compute::filter(array, &mask).expect("the mask is as long as the array");
-        kept.as_string::<i32>().clone()
+        kept.as_string_view().clone()
     };
     fn plain<T>(values: &mut Vec<T>, keep: &[bool]) {
         let mut flags = keep.iter();
@@ -293,17 +330,15 @@ pub(crate) fn retain(decoded: &mut Decoded, keep: &[bool]) {
         plain(&mut labels.codes, keep);
         // Names of which no event is left must not be seen.
         let mut builder = LabelsBuilder::default();
-        for code in &labels.codes {
-            builder.push((*code != NO_LABEL).then(|| labels.names[*code as usize].as_str()));
-        }
-        *labels = builder.finish();
+        let recode = |&code: &u32| if code == NO_LABEL { NO_LABEL } else { builder.code(&labels.names[code as usize]) };
+        let codes = labels.codes.iter().map(recode).collect();
+        *labels = builder.finish(codes);
     }
     let batch = &mut decoded.batch;
     match &mut batch.customer {
         Ids::Integers(ids) => plain(ids, keep),
         Ids::Texts(ids) => {
-            let kept = arrow::compute::filter(ids, &mask).expect("the mask is as long as the array");
-            *ids = kept.as_string_view().clone();
+            *ids = text(ids);
         }
     }
     for extra in &mut batch.extras {
@@ -319,6 +354,7 @@ pub(crate) fn retain(decoded: &mut Decoded, keep: &[bool]) {
         plain(orders, keep);
     }
     plain(&mut batch.time, keep);
+    decoded.times = range(&batch.time);
     labels(&mut batch.event, keep);
     for column in
         [&mut batch.category, &mut batch.channel, &mut batch.device, &mut batch.campaign].into_iter().flatten()
@@ -336,6 +372,12 @@ pub(crate) fn retain(decoded: &mut Decoded, keep: &[bool]) {
     }
     if !decoded.row_numbers.is_empty() {
         plain(&mut decoded.row_numbers, keep);
+    }
+    if !decoded.extra_faults.is_empty() {
+        let place: Vec<usize> =
+            keep.iter().scan(0, |kept, &keep| Some(std::mem::replace(kept, *kept + usize::from(keep)))).collect();
+        decoded.extra_faults.retain(|&(_, event)| keep[event]);
+        decoded.extra_faults.iter_mut().for_each(|(_, event)| *event = place[*event]);
     }
     let HashedTexts { product, order } = &mut decoded.texts;
     for texts in [product, order].into_iter().flatten() {

@@ -99,6 +99,9 @@ pub enum EventsError {
         read_as: String,
         better: Option<(String, String)>,
     },
+    /// A column beside ours that no file has, or that is mapped to one of ours.
+    #[error("no column `{column}` is left to be read beside the mapped ones")]
+    NoSuchExtra { column: String, nearest: Option<String>, columns: Vec<String> },
     /// More rows are unusable than allowed.
     #[error("{rejected} of {rows} rows are unusable, more than the {:.4} % allowed", max_share * 100.0)]
     TooManyRejects { rejected: u64, rows: u64, max_share: f64, by_reason: Vec<RejectCount>, kept: Option<PathBuf> },
@@ -158,6 +161,7 @@ impl Explain for EventsError {
             | Self::NoFiles { .. }
             | Self::BadSetting { .. }
             | Self::UnknownRole { .. }
+            | Self::NoSuchExtra { .. }
             | Self::NoSuchColumn { .. }
             | Self::Ambiguous { .. }
             | Self::NameCount { .. } => ExitCode::Usage,
@@ -205,6 +209,8 @@ impl Explain for EventsError {
             }
             Self::NoSuchColumn { columns, .. } | Self::LacksColumn { columns, .. } => vec![columns_line(columns)],
             Self::MissingColumns { columns, .. } => vec![columns_line(columns)],
+            Self::NoSuchExtra { columns, .. } if columns.is_empty() => vec!["every column is mapped".into()],
+            Self::NoSuchExtra { columns, .. } => vec![format!("there are {}", quoted(columns))],
             Self::TimesUnreadable { readable, sampled, examples, .. } => {
                 vec![format!("{readable} of the first {sampled} values can be read; found {}", quoted(examples))]
             }
@@ -252,7 +258,9 @@ impl Explain for EventsError {
                 vec!["the file was probably cut short on its way; fetch it again and compare the sizes".into()]
             }
             Self::LineTooLong { .. } => vec!["lines must end with a line feed; check that the file is text".into()],
-            Self::UnknownRole { nearest: Some(nearest), .. } => vec![format!("did you mean `{nearest}`?")],
+            Self::UnknownRole { nearest: Some(nearest), .. } | Self::NoSuchExtra { nearest: Some(nearest), .. } => {
+                vec![format!("did you mean `{nearest}`?")]
+            }
             Self::UnknownRole { .. } => vec![format!("the names are {}", role_names(&Role::ALL))],
             Self::NoSuchColumn { nearest: Some(nearest), role, .. } => vec![config_line(*role, nearest)],
             Self::MissingColumns { missing, looks_like, .. } => {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::columns;
-use super::decode::{FileLayout, LABEL_ROLES, Plan, Source, TimeStyles};
+use super::decode::{FileLayout, LABEL_ROLES, Plan, PlannedExtra, Source, TimeStyles};
 use super::detect;
 use super::error::EventsError;
+use super::extras::{self, ExtraColumn, ExtraKind, Seen};
 use super::formats::delimited::{self, Delimiter, Lines, Row, Stretch};
 use super::formats::parquet::{ParquetFile, cell_type};
 use super::formats::{self, Format, ndjson};
@@ -16,7 +17,7 @@ use super::reader::ReadLimit;
 use super::schema::{CellType, Column, N_ROLES, Role};
 use super::source::{self, EventFile};
 use super::times::{self, Detected};
-use crate::config::Config;
+use crate::config::{Config, nearest};
 
 /// Rows that the mapping is detected from.
 const SAMPLE_ROWS: usize = 1000;
@@ -37,6 +38,7 @@ pub struct Events {
     pub(crate) files: Vec<EventFile>,
     pub(crate) access: Vec<Access>,
     pub(crate) layouts: Vec<FileLayout>,
+    extras: Vec<ExtraColumn>,
     pub(crate) mapping: Mapping,
     pub(crate) config: Config,
     times: TimeStyles,
@@ -48,6 +50,13 @@ struct Inspected {
     access: Access,
     columns: Vec<Column>,
     has_rows: bool,
+}
+
+impl Inspected {
+    fn for_extras<'a>(&'a self, file: &'a EventFile) -> Seen<'a> {
+        let is_typed = matches!(self.access, Access::Parquet(_));
+        Seen { file, columns: &self.columns, is_typed, is_sparse: matches!(self.access, Access::Ndjson) }
+    }
 }
 
 impl Events {
@@ -94,23 +103,32 @@ impl Events {
                 .push(format!("files named more than once are read once: {}", resolved.repeated.join(", ")));
         }
         let mut layouts = Vec::new();
+        for (index, seen) in inspected.iter().enumerate() {
+            layouts.push(layout(index, &files, first, seen, &mapping)?);
+        }
+        let seen: Vec<Seen> = inspected.iter().zip(&files).map(|(seen, file)| seen.for_extras(file)).collect();
+        let extras = extras::find(&seen, &mut layouts, &mapping);
         let mut access = Vec::new();
-        for (index, seen) in inspected.into_iter().enumerate() {
-            let layout = layout(index, &files, first, &seen, &mapping)?;
+        for (seen, (layout, file)) in inspected.into_iter().zip(layouts.iter().zip(&files)) {
             access.push(match seen.access {
-                Access::Parquet(file) => {
+                Access::Parquet(parquet) => {
                     let labels = LABEL_ROLES.into_iter().chain([Role::Event]);
-                    let labels: Vec<usize> = labels.filter_map(|role| column_of(&layout, role)).collect();
-                    Access::Parquet(file.decoding_labels(&files[index], &labels)?)
+                    let labels = labels.filter_map(|role| column_of(layout, role));
+                    let texts = extras.iter().zip(&layout.extras).filter(|(extra, _)| extra.kind == ExtraKind::Text);
+                    let texts = texts.filter_map(|(_, source)| column_at(source));
+                    let hashed = [Role::Product, Role::OrderId].into_iter().filter_map(|role| column_of(layout, role));
+                    let hashed = hashed.filter(|&at| parquet.is_all_dictionary(at));
+                    let labels: Vec<usize> = labels.chain(texts).chain(hashed).collect();
+                    Access::Parquet(parquet.decoding_labels(file, &labels)?)
                 }
                 other => other,
             });
-            layouts.push(layout);
         }
         let mut events = Self {
             files,
             access,
             layouts,
+            extras,
             mapping,
             config: config.clone(),
             times: TimeStyles::default(),
@@ -131,6 +149,28 @@ impl Events {
         &self.files
     }
 
+    /// The columns that are mapped to none of ours, in the order of the files: a reading brings those that
+    /// it asks for (see [`super::reader::EventReader::with_extras`]).
+    pub fn extras(&self) -> &[ExtraColumn] {
+        &self.extras
+    }
+
+    /// The columns of these names, in that order.
+    pub(crate) fn planned_extras(&self, names: &[&str]) -> Result<Vec<PlannedExtra>, EventsError> {
+        let planned = |name: &&str| {
+            let at = self.extras.iter().position(|extra| *extra.name == **name);
+            let at = at.ok_or_else(|| EventsError::NoSuchExtra {
+                column: (*name).into(),
+                nearest: nearest(name, self.extras.iter().map(|extra| &*extra.name)),
+                columns: self.extras.iter().map(|extra| extra.name.to_string()).collect(),
+            })?;
+            let ExtraColumn { name, kind, decimal_comma, .. } = &self.extras[at];
+            let is_number = *kind != ExtraKind::Text;
+            Ok(PlannedExtra { at, name: Arc::clone(name), is_number, decimal_comma: *decimal_comma })
+        };
+        names.iter().map(planned).collect()
+    }
+
     /// What the decoders need to know.
     pub(crate) fn plan(&self, limit: ReadLimit, is_checked: bool) -> Plan {
         let has = |role: Role| self.mapping.columns.contains_key(&role) && role != Role::UnitPrice;
@@ -147,6 +187,7 @@ impl Events {
             settle_days: limit.settle_days,
             keeps_rows: is_checked || has(Role::EventId),
             keeps_texts: is_checked,
+            extras: Vec::new(),
         }
     }
 
@@ -241,13 +282,11 @@ impl Events {
         };
         match &self.access[index] {
             Access::Parquet(parquet) => {
-                for piece in parquet.pieces() {
-                    let mut cells = Vec::new();
+                'pieces: for piece in parquet.pieces() {
                     for batch in parquet.read(file, piece, &[at])? {
-                        cells.extend(columns::sample(batch.column(0)).map_err(|source| damaged(file, source))?);
-                    }
-                    if take(cells) {
-                        break;
+                        if take(columns::sample(batch?.column(0)).map_err(|source| damaged(file, source))?) {
+                            break 'pieces;
+                        }
                     }
                 }
             }
@@ -306,7 +345,11 @@ fn cell_text(cell: Option<&[u8]>) -> Option<String> {
 }
 
 fn column_of(layout: &FileLayout, role: Role) -> Option<usize> {
-    match layout.source(role) {
+    column_at(layout.source(role))
+}
+
+fn column_at(source: &Source) -> Option<usize> {
+    match source {
         Source::Column(at) => Some(*at),
         _ => None,
     }
@@ -349,10 +392,11 @@ fn inspect_parquet(file: &EventFile, n_rows: usize) -> Result<Inspected, EventsE
     let piece = parquet.pieces().into_iter().find(|piece| piece.rows > 0);
     if let Some(mut piece) = piece.filter(|_| n_rows > 1) {
         piece.rows = piece.rows.min(n_rows);
-        let readable: Vec<usize> = (0..columns.len()).filter(|&at| columns[at].cell_type != CellType::Other).collect();
-        for batch in parquet.read(file, piece, &readable)? {
-            for (array, &at) in batch.columns().iter().zip(&readable) {
-                columns[at].cells.extend(columns::sample(array).map_err(|source| damaged(file, source))?);
+        for (at, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.cell_type != CellType::Other) {
+            // One by one: a damaged column that nothing asks for does no harm, any other is met again.
+            let Ok(batches) = parquet.read(file, piece, &[at]) else { continue };
+            for batch in batches.map_while(Result::ok) {
+                column.cells.extend(columns::sample(batch.column(0)).map_err(|source| damaged(file, source))?);
             }
         }
     }
@@ -488,11 +532,13 @@ fn layout(
             }
         };
     }
-    Ok(FileLayout { index, name: file.name.clone(), columns, sources })
+    Ok(FileLayout { index, name: file.name.clone(), columns, sources, extras: Vec::new() })
 }
 
-/// The file columns that a layout reads, ascending.
-pub(crate) fn wanted(layout: &FileLayout) -> Vec<usize> {
-    let wanted: BTreeSet<usize> = Role::ALL.into_iter().filter_map(|role| column_of(layout, role)).collect();
+/// The file columns that a reading needs, ascending.
+pub(crate) fn wanted(layout: &FileLayout, plan: &Plan) -> Vec<usize> {
+    let ours = Role::ALL.into_iter().filter_map(|role| column_of(layout, role));
+    let extras = plan.extras.iter().filter_map(|extra| column_at(&layout.extras[extra.at]));
+    let wanted: BTreeSet<usize> = ours.chain(extras).collect();
     wanted.into_iter().collect()
 }

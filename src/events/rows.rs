@@ -1,12 +1,15 @@
 //! Rows of a text format, judged one by one → an [`EventBatch`].
 
-use arrow::array::{StringBuilder, StringViewBuilder};
+use std::sync::Arc;
 
-use super::batch::{EventBatch, Ids, order_hash, product_hash};
+use arrow::array::StringViewBuilder;
+
+use super::batch::{EventBatch, Extra, ExtraValues, Ids, Labels, NO_LABEL, order_hash, product_hash};
 use super::decode::{
-    Decoded, FileLayout, HashedTexts, LABEL_ROLES, LabelsBuilder, Newness, Plan, Source, customer, id_hash, is_no_text,
-    no_events, number_reason, product, time_reason, units,
+    Decoded, FileLayout, HashedTexts, LABEL_ROLES, LabelsBuilder, Newness, Plan, PlannedExtra, Source, customer,
+    id_hash, is_no_text, nothing, number_reason, product, range, time_reason, units,
 };
+use super::extras;
 use super::numbers;
 use super::rejects::{Reject, RejectReason, shortened};
 use super::schema::{Kind, N_ROLES, Role};
@@ -50,17 +53,73 @@ pub(crate) struct RowDecoder<'a> {
     customers: StringViewBuilder,
     times: Vec<i64>,
     received_days: Vec<i32>,
-    events: LabelsBuilder,
-    labels: [LabelsBuilder; 4],
+    events: Coded,
+    labels: [Coded; 4],
     values: Vec<f64>,
     quantities: Vec<f32>,
     products: Vec<u32>,
     orders: Vec<u64>,
-    product_texts: StringBuilder,
-    order_texts: StringBuilder,
+    product_texts: StringViewBuilder,
+    order_texts: StringViewBuilder,
     ids: Vec<u128>,
-    id_texts: StringBuilder,
+    id_texts: StringViewBuilder,
+    extras: Vec<ExtraCells>,
     out: Decoded,
+}
+
+/// Names as they come.
+#[derive(Default)]
+struct Coded {
+    codes: Vec<u32>,
+    names: LabelsBuilder,
+}
+
+impl Coded {
+    fn push(&mut self, name: Option<&str>) {
+        self.codes.push(name.map_or(NO_LABEL, |name| self.names.code(name)));
+    }
+
+    fn finish(self) -> Labels {
+        self.names.finish(self.codes)
+    }
+}
+
+/// The cells of a column that is none of ours.
+enum ExtraCells {
+    Numbers { values: Vec<f64>, decimal_comma: bool },
+    Labels(Coded),
+}
+
+impl ExtraCells {
+    fn new(extra: &PlannedExtra) -> Self {
+        match extra.is_number {
+            true => Self::Numbers { values: Vec::new(), decimal_comma: extra.decimal_comma },
+            false => Self::Labels(Coded::default()),
+        }
+    }
+
+    /// Takes a cell; `false` when it cannot be read and is missing for that.
+    fn push(&mut self, cell: Option<&[u8]>, is_unusable: bool) -> bool {
+        match self {
+            Self::Numbers { values, decimal_comma } => {
+                let number = if is_unusable { None } else { extras::number(cell.unwrap_or_default(), *decimal_comma) };
+                values.push(number.unwrap_or(f64::NAN));
+                number.is_some()
+            }
+            Self::Labels(labels) => {
+                let text = std::str::from_utf8(cell.unwrap_or_default()).ok().filter(|_| !is_unusable);
+                labels.push(text.filter(|text| !is_no_text(text)).map(str::trim));
+                text.is_some()
+            }
+        }
+    }
+
+    fn finish(self) -> ExtraValues {
+        match self {
+            Self::Numbers { values, .. } => ExtraValues::Numbers(values),
+            Self::Labels(labels) => ExtraValues::Labels(labels.finish()),
+        }
+    }
 }
 
 /// Why a row ends here.
@@ -79,30 +138,18 @@ impl<'a> RowDecoder<'a> {
             customers: StringViewBuilder::new(),
             times: Vec::new(),
             received_days: Vec::new(),
-            events: LabelsBuilder::default(),
+            events: Coded::default(),
             labels: Default::default(),
             values: Vec::new(),
             quantities: Vec::new(),
             products: Vec::new(),
             orders: Vec::new(),
-            product_texts: StringBuilder::new(),
-            order_texts: StringBuilder::new(),
+            product_texts: StringViewBuilder::new(),
+            order_texts: StringViewBuilder::new(),
             ids: Vec::new(),
-            id_texts: StringBuilder::new(),
-            out: Decoded {
-                file: layout.index,
-                batch: no_events(),
-                rows: 0,
-                row_numbers: Vec::new(),
-                event_ids: None,
-                texts: HashedTexts::default(),
-                anonymous: 0,
-                anonymous_value: 0.0,
-                future: 0,
-                settling: 0,
-                unnamed: 0,
-                rejects: Vec::new(),
-            },
+            id_texts: StringViewBuilder::new(),
+            extras: plan.extras.iter().map(ExtraCells::new).collect(),
+            out: nothing(layout.index),
         }
     }
 
@@ -248,6 +295,17 @@ impl<'a> RowDecoder<'a> {
             self.ids.push(id.map_or(0, id_hash));
             self.id_texts.append_option(id);
         }
+        let event = self.times.len() - 1;
+        for (index, (extra, column)) in plan.extras.iter().zip(&mut self.extras).enumerate() {
+            let (cell, is_unusable) = match &self.layout.extras[extra.at] {
+                Source::Absent => (None, false),
+                Source::Column(at) => (cells.cell(*at), cells.is_unusable(*at)),
+                Source::Constant(text) => (text.as_deref().map(str::as_bytes), false),
+            };
+            if !column.push(cell, is_unusable) {
+                self.out.extra_faults.push((index, event));
+            }
+        }
         if plan.keeps_rows {
             self.out.row_numbers.push(row);
         }
@@ -256,7 +314,8 @@ impl<'a> RowDecoder<'a> {
 
     pub fn finish(mut self) -> Decoded {
         let plan = self.plan;
-        let [category, channel, device, campaign] = self.labels.map(LabelsBuilder::finish);
+        let [category, channel, device, campaign] = self.labels.map(Coded::finish);
+        self.out.times = range(&self.times);
         self.out.batch = EventBatch {
             customer: Ids::Texts(self.customers.finish()),
             time: self.times,
@@ -270,8 +329,12 @@ impl<'a> RowDecoder<'a> {
             quantity: plan.uses(Role::Quantity).then_some(self.quantities),
             product: plan.uses(Role::Product).then_some(self.products),
             order: plan.uses(Role::OrderId).then_some(self.orders),
-            extras: Vec::new(),
-            conditions: Vec::new(),
+            extras: plan
+                .extras
+                .iter()
+                .zip(self.extras)
+                .map(|(extra, cells)| Extra { name: Arc::clone(&extra.name), values: cells.finish() })
+                .collect(),
         };
         if plan.keeps_texts {
             self.out.texts = HashedTexts {

@@ -133,6 +133,16 @@ impl TimeReader {
         Self { style, zone, last: ((1970, 1, 1), 0) }
     }
 
+    /// Where times without an offset are read.
+    pub(crate) fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// Whether numbers are a count since 1970, so that a greater number is a later time.
+    pub(crate) fn is_count(&self) -> bool {
+        matches!(self.style, TimeStyle::Epoch(_))
+    }
+
     /// Wall time of a text.
     ///
     /// # Errors

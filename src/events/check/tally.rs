@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::events::batch::{Digits, Labels, NO_LABEL};
 use crate::events::decode::{Decoded, HashedTexts};
 use crate::events::open::Events;
-use crate::events::reader::ReadSummary;
 use crate::events::schema::Role;
+use crate::events::summary::ReadSummary;
 use crate::time::Day;
 /// Names kept of one column; more are counted without their names.
 pub(super) const MOST_NAMES: usize = 50_000;

@@ -8,18 +8,22 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelector,
 };
-use parquet::basic::Type as PhysicalType;
+use parquet::basic::{Encoding, Type as PhysicalType};
+use parquet::file::statistics::Statistics;
 
 use crate::error::FileError;
 use crate::events::error::EventsError;
 use crate::events::schema::CellType;
 use crate::events::source::EventFile;
 
-/// Rows of a piece, whatever the machine, so that batches are the same everywhere. Pieces of a long
-/// row group skip the pages before theirs.
-const PIECE_ROWS: usize = 1 << 17;
+/// Rows of a batch, whatever the machine, so that batches are the same everywhere.
+const BATCH_ROWS: usize = 1 << 17;
+/// Rows of a piece, which one thread decodes batch by batch: as many as most writers put into a row group.
+/// Pieces of a longer row group skip the pages before theirs, and read its dictionaries again.
+pub(crate) const PIECE_ROWS: usize = 8 * BATCH_ROWS;
 
 /// An opened Parquet file: its index, and how its columns are to be decoded.
 #[derive(Debug, Clone)]
@@ -53,7 +57,30 @@ impl ParquetFile {
         Self { metadata: plain }.decoding_labels(file, &[])
     }
 
-    /// The same file, with the columns `labels` as dictionaries and other text as plain text.
+    /// The leaf of a column that is no structure.
+    fn leaf(&self, at: usize) -> Option<usize> {
+        let schema = self.metadata.metadata().file_metadata().schema_descr();
+        let is_plain = schema.root_schema().get_fields().get(at)?.is_primitive();
+        (0..schema.num_columns()).find(|&leaf| is_plain && schema.get_column_root_idx(leaf) == at)
+    }
+
+    /// A column's type and what the index says of its values in a row group.
+    pub fn statistics(&self, row_group: usize, at: usize) -> Option<(&DataType, &Statistics)> {
+        let column = self.metadata.metadata().row_group(row_group).column(self.leaf(at)?);
+        Some((self.metadata.schema().field(at).data_type(), column.statistics()?))
+    }
+
+    /// Whether every page of a column is written with a dictionary, as far as the file's index tells.
+    pub fn is_all_dictionary(&self, at: usize) -> bool {
+        let metadata = self.metadata.metadata();
+        let Some(leaf) = self.leaf(at) else { return false };
+        metadata.row_groups().iter().all(|group| {
+            let mask = group.column(leaf).page_encoding_stats_mask();
+            mask.is_some_and(|mask| mask.is_only(Encoding::RLE_DICTIONARY) || mask.is_only(Encoding::PLAIN_DICTIONARY))
+        })
+    }
+
+    /// The same file, with the columns `labels` as dictionaries and other text as views.
     pub fn decoding_labels(self, file: &EventFile, labels: &[usize]) -> Result<Self, EventsError> {
         let parquet_schema = self.metadata.metadata().file_metadata().schema_descr();
         let text =
@@ -76,7 +103,7 @@ impl ParquetFile {
                 let wanted = if is_text && labels.contains(&at) {
                     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
                 } else if is_text {
-                    DataType::Utf8
+                    DataType::Utf8View // points into the decoded pages
                 } else if is_int96 {
                     // Nanoseconds end in 2262: a date like 9999-12-31 would come out as some day of 1816.
                     DataType::Timestamp(TimeUnit::Microsecond, None)
@@ -117,38 +144,56 @@ impl ParquetFile {
         pieces
     }
 
-    /// The columns `wanted` of a piece, in the file's order.
+    /// The columns `wanted` of a piece, in the file's order, in batches.
     ///
     /// Each call opens the file anew: handles that share a position cannot be read side by side.
-    pub fn read(&self, file: &EventFile, piece: Piece, wanted: &[usize]) -> Result<Vec<RecordBatch>, EventsError> {
+    pub fn read<'a>(&self, file: &'a EventFile, piece: Piece, wanted: &[usize]) -> Result<Batches<'a>, EventsError> {
         let mask =
             ProjectionMask::roots(self.metadata.metadata().file_metadata().schema_descr(), wanted.iter().copied());
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(open(&file.path)?, self.metadata.clone())
             .with_projection(mask)
             .with_row_groups(vec![piece.row_group])
-            .with_batch_size(piece.rows.max(1));
+            .with_batch_size(piece.rows.clamp(1, BATCH_ROWS));
         let group_rows = self.metadata.metadata().row_group(piece.row_group).num_rows().max(0) as usize;
         if piece.rows < group_rows {
             let selection = RowSelection::from(vec![RowSelector::skip(piece.skip), RowSelector::select(piece.rows)]);
             builder = builder.with_row_selection(selection);
         }
         let reader = builder.build().map_err(damaged(file))?;
-        let mut batches = Vec::new();
-        let mut n_rows = 0;
-        for batch in reader {
-            let batch = batch.map_err(|source| EventsError::DamagedParquet {
+        Ok(Batches { reader, file, piece, n_rows: 0 })
+    }
+}
+
+/// The batches of a piece.
+pub(crate) struct Batches<'a> {
+    reader: ParquetRecordBatchReader,
+    file: &'a EventFile,
+    piece: Piece,
+    n_rows: usize,
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Result<RecordBatch, EventsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Self { reader, file, piece, n_rows } = self;
+        match reader.next() {
+            Some(Ok(batch)) => {
+                *n_rows += batch.num_rows();
+                Some(Ok(batch))
+            }
+            Some(Err(source)) => Some(Err(EventsError::DamagedParquet {
                 path: file.path.clone(),
                 bytes: file.size,
                 source: Box::new(source),
-            })?;
-            n_rows += batch.num_rows();
-            batches.push(batch);
+            })),
+            None if *n_rows == piece.rows => None,
+            None => {
+                let problem = format!("row group {} gave {n_rows} of {} rows", piece.row_group, piece.rows);
+                *n_rows = piece.rows; // told once
+                Some(Err(damaged(file)(parquet::errors::ParquetError::General(problem))))
+            }
         }
-        if n_rows != piece.rows {
-            let problem = format!("row group {} gave {n_rows} of {} rows", piece.row_group, piece.rows);
-            return Err(damaged(file)(parquet::errors::ParquetError::General(problem)));
-        }
-        Ok(batches)
     }
 }
 

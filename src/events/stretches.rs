@@ -1,0 +1,205 @@
+//! Stretches of files: what one thread decodes at a time.
+//!
+//! They are the same whatever the number of threads, so batches, sums and rejects are, too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::columns;
+use super::decode::{Decoded, Newness, Plan, nothing};
+use super::error::EventsError;
+use super::formats::delimited::{self, Delimiter, Lines, Row, Stretch};
+use super::formats::parquet::{PIECE_ROWS, ParquetFile, Piece};
+use super::formats::{self, ndjson};
+use super::open::{Access, Events, damaged, wanted};
+use super::rows::RowDecoder;
+use super::skips;
+use super::source::EventFile;
+
+/// A stretch before it is decoded.
+pub(crate) enum Raw {
+    Piece {
+        file: usize,
+        piece: Piece,
+    },
+    /// A piece of which no row is known yet.
+    Unknown {
+        file: usize,
+        piece: Piece,
+        newness: Newness,
+    },
+    Text {
+        file: usize,
+        stretch: Stretch,
+    },
+}
+
+impl Raw {
+    /// Work and memory that it takes, in rows of Parquet.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Piece { piece, .. } => piece.rows,
+            Self::Unknown { .. } => 1,
+            Self::Text { .. } => PIECE_ROWS / 2, // 4 MiB of lines take their time
+        }
+    }
+}
+
+/// The file that is being cut into stretches.
+enum Open {
+    Pieces { pieces: std::vec::IntoIter<Raw> },
+    Text { file: usize, lines: Lines },
+}
+
+/// Cuts the files into stretches, one file after the other.
+pub(crate) struct Cutter<'a> {
+    events: &'a Events,
+    next_file: usize,
+    open: Option<Open>,
+    /// Of text files, as far as they have been read.
+    bytes: Arc<AtomicU64>,
+}
+
+impl<'a> Cutter<'a> {
+    pub fn new(events: &'a Events) -> Self {
+        Self { events, next_file: 0, open: None, bytes: Arc::default() }
+    }
+
+    /// Bytes read of text files.
+    pub fn text_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The next stretches, that together weigh about `n` pieces; fewer at the end.
+    pub fn cut(&mut self, plan: &Plan, n: usize) -> Result<Vec<Raw>, EventsError> {
+        let mut stretches = Vec::new();
+        let mut weight = 0;
+        while weight < n * PIECE_ROWS {
+            let next = match &mut self.open {
+                Some(Open::Pieces { pieces }) => pieces.next(),
+                Some(Open::Text { file, lines }) => lines.stretch()?.map(|stretch| Raw::Text { file: *file, stretch }),
+                None => {
+                    if self.next_file == self.events.files.len() {
+                        break;
+                    }
+                    self.open = Some(self.open_next(plan)?);
+                    continue;
+                }
+            };
+            match next {
+                Some(raw) => {
+                    weight += raw.weight();
+                    stretches.push(raw);
+                }
+                None => self.open = None,
+            }
+        }
+        Ok(stretches)
+    }
+
+    fn open_next(&mut self, plan: &Plan) -> Result<Open, EventsError> {
+        let file = self.next_file;
+        self.next_file += 1;
+        let delimiter = match &self.events.access[file] {
+            Access::Parquet(parquet) => {
+                let layout = &self.events.layouts[file];
+                let raw = |piece: Piece| match skips::newness(plan, layout, parquet, piece.row_group) {
+                    Some(newness) => Raw::Unknown { file, piece, newness },
+                    None => Raw::Piece { file, piece },
+                };
+                let pieces: Vec<Raw> = parquet.pieces().into_iter().map(raw).collect();
+                return Ok(Open::Pieces { pieces: pieces.into_iter() });
+            }
+            Access::Delimited(delimiter) => Some(*delimiter),
+            Access::Ndjson => None,
+        };
+        let EventFile { path, compression, .. } = &self.events.files[file];
+        let reader = formats::unpacked(path, *compression, &self.bytes)?;
+        Ok(Open::Text { file, lines: Lines::new(reader, path.clone(), delimiter) })
+    }
+}
+
+/// The events of a stretch, and the bytes of a Parquet file that it stands for.
+pub(crate) fn decode(events: &Events, plan: &Plan, raw: Raw) -> Result<(u64, Vec<Decoded>), EventsError> {
+    match raw {
+        Raw::Unknown { file: index, piece, newness } => {
+            let mut part = nothing(index);
+            part.rows = piece.rows as u64;
+            match newness {
+                Newness::Future => part.future = part.rows,
+                Newness::Settling => part.settling = part.rows,
+                Newness::Known => unreachable!("what is known is decoded"),
+            }
+            Ok((share(events, index, piece), vec![part]))
+        }
+        Raw::Piece { file: index, piece } => {
+            let (file, layout) = (&events.files[index], &events.layouts[index]);
+            let wanted = wanted(layout, plan);
+            let mut first_row = piece.first_row;
+            let mut parts = Vec::new();
+            for batch in parquet(events, index).read(file, piece, &wanted)? {
+                let batch = batch?;
+                let n_rows = batch.num_rows() as u64;
+                let part = columns::decode(plan, layout, batch, &wanted, first_row);
+                parts.push(part.map_err(|source| damaged(file, source))?);
+                first_row += n_rows;
+            }
+            Ok((share(events, index, piece), parts))
+        }
+        Raw::Text { file: index, stretch } => {
+            let layout = &events.layouts[index];
+            let mut rows = RowDecoder::new(plan, layout);
+            match &events.access[index] {
+                Access::Delimited(delimiter) => {
+                    let mut is_header = events.config.events.header && stretch.first_line == 1;
+                    decode_delimited(&stretch, *delimiter, &mut is_header, layout.columns.len(), &mut rows);
+                }
+                _ => {
+                    let read = wanted(layout, plan);
+                    let names: Vec<Option<&str>> = layout
+                        .columns
+                        .iter()
+                        .enumerate()
+                        .map(|(at, name)| read.contains(&at).then_some(name.as_str()))
+                        .collect();
+                    ndjson::rows(&stretch, &names, |line, row| match row {
+                        ndjson::Row::Cells(cells) => rows.row(line, cells),
+                        ndjson::Row::Malformed(text) => rows.malformed(line, text),
+                    });
+                }
+            }
+            Ok((0, vec![rows.finish()]))
+        }
+    }
+}
+
+fn parquet(events: &Events, index: usize) -> &ParquetFile {
+    match &events.access[index] {
+        Access::Parquet(parquet) => parquet,
+        _ => unreachable!("only Parquet files are cut into pieces"),
+    }
+}
+
+/// Bytes of a file that a piece stands for.
+fn share(events: &Events, index: usize, piece: Piece) -> u64 {
+    let share = piece.rows as f64 / parquet(events, index).n_rows().max(1) as f64;
+    (events.files[index].size as f64 * share) as u64
+}
+
+fn decode_delimited(
+    stretch: &Stretch,
+    delimiter: Delimiter,
+    is_header: &mut bool,
+    n_columns: usize,
+    rows: &mut RowDecoder,
+) {
+    delimited::rows(stretch, delimiter, n_columns, |line, row| {
+        if std::mem::take(is_header) {
+            return;
+        }
+        match row {
+            Row::Cells(cells) => rows.row(line, cells),
+            Row::Malformed(text) => rows.malformed(line, text),
+        }
+    });
+}
