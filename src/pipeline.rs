@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::bundle::{Bundle, ColumnNote, Manifest};
 use crate::config::Config;
 use crate::error::{Error, ExitCode, Explain, Reason};
 use crate::events::{Events, ReadLimit, ReadSummary};
-use crate::features::{ExportOptions, Feature, Plan, Sweep, export};
+use crate::features::{ExportOptions, Feature, Inputs, Plan, Sweep, export, unheard_events};
 use crate::progress::Observer;
 use crate::report::{self, Fact, Report, format};
 use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions};
@@ -100,11 +101,13 @@ pub fn read_timelines(
     for warning in &events.mapping().warnings {
         observer.warn(warning);
     }
+    let inputs = Inputs::new(config, &events)?;
     observer.stage("reading events");
     let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
-    let mut reader = events.reader(limit, rejects)?;
+    let mut reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
     let mut builder = TimelineBuilder::within(budget.clone());
-    while let Some(batches) = reader.next_round()? {
+    while let Some(mut batches) = reader.next_round()? {
+        batches.par_iter_mut().try_for_each(|batch| inputs.conditions.mark(batch))?;
         builder.append(&batches)?;
         let (done, total) = reader.progress();
         observer.advance(done, total);
@@ -119,6 +122,9 @@ pub fn read_timelines(
     }
     observer.stage("sorting timelines");
     let timelines = builder.finish()?;
+    for (feature, event) in unheard_events(&config.feature, &timelines) {
+        observer.warn(&format!("declared feature `{feature}`: there is no `{event}` event"));
+    }
     Ok((timelines, summary))
 }
 

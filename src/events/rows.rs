@@ -335,6 +335,7 @@ impl<'a> RowDecoder<'a> {
                 .zip(self.extras)
                 .map(|(extra, cells)| Extra { name: Arc::clone(&extra.name), values: cells.finish() })
                 .collect(),
+            conditions: Vec::new(),
         };
         if plan.keeps_texts {
             self.out.texts = HashedTexts {

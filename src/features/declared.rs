@@ -40,12 +40,6 @@ const COLUMNS: [(&str, Source); 8] = [
     ("order_id", Source::Order),
 ];
 
-/// Whether a column is one of ours, and whether its values are numbers.
-pub(crate) fn own_column(name: &str) -> Option<bool> {
-    let source = COLUMNS.iter().find(|(column, _)| *column == name)?.1;
-    Some(matches!(source, Source::Value | Source::Quantity))
-}
-
 pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     for feature in &plan.declared {
         let unit = match (feature.agg, feature.value.as_deref()) {

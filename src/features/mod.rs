@@ -14,6 +14,7 @@ mod decay;
 mod declared;
 mod export;
 mod first_order;
+mod inputs;
 pub mod manual;
 mod moments;
 mod pace;
@@ -28,7 +29,10 @@ mod tables;
 mod windows;
 
 pub use catalogue::{Feature, Group, Kind, Plan, Unit, slug, slugs};
+pub(crate) use declared::unheard_events;
 pub(crate) use export::{ExportOptions, export};
+pub use inputs::DeclaredError;
+pub(crate) use inputs::Inputs;
 pub use plans::Plans;
 pub(crate) use selection::is_pattern;
 pub use selection::{Selection, SelectionError};
