@@ -13,6 +13,14 @@ fn trends(windows: &[u16]) -> impl Iterator<Item = (usize, usize)> + '_ {
     })
 }
 
+/// Windows compared with the next longer one, and with the one of three times their length: a month with a quarter.
+fn ratios(windows: &[u16]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    windows.iter().enumerate().flat_map(move |(short, days)| {
+        let is_compared = move |long: usize| long == short + 1 || u32::from(windows[long]) == 3 * u32::from(*days);
+        (short + 1..windows.len()).filter(move |&long| is_compared(long)).map(move |long| (short, long))
+    })
+}
+
 pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     let order = &plan.kinds[0];
     let of_orders = ["ts", "event", "value", "order_id"];
@@ -52,8 +60,8 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
             declarations.add(format!("spend_trend_{days}d"), Unit::Money, format!("Spend {note}"));
         }
     }
-    for days in plan.windows.windows(2) {
-        let (short, long) = (days[0], days[1]);
+    for (short, long) in ratios(&plan.windows) {
+        let (short, long) = (plan.windows[short], plan.windows[long]);
         let note = format!("of the last {short} days ÷ a {short}-day share of those of the last {long}, 1 at least.");
         let name = |what: &str| format!("{what}_ratio_{short}d_{long}d");
         declarations.family("windows", &["ts"]);
@@ -159,9 +167,9 @@ impl State {
                 row.push(2.0 * spend(short) - spend(long));
             }
         }
-        for (short, days) in plan.windows.windows(2).enumerate() {
-            let part = f64::from(days[0]) / f64::from(days[1]);
-            let ratio = |of: &dyn Fn(usize) -> f64| of(short) / (of(short + 1) * part).max(1.0);
+        for (short, long) in ratios(&plan.windows) {
+            let part = f64::from(plan.windows[short]) / f64::from(plan.windows[long]);
+            let ratio = |of: &dyn Fn(usize) -> f64| of(short) / (of(long) * part).max(1.0);
             row.push(ratio(&|window| f64::from(self.totals[window].events)));
             row.push(ratio(&|window| f64::from(self.totals[window].orders)));
             if has_money {

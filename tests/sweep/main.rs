@@ -134,7 +134,7 @@ fn as_ofs() -> impl Strategy<Value = Vec<Day>> {
 fn config(order_event: &str) -> Config {
     let mut config = Config::default();
     config.events.order_event = order_event.to_string();
-    config.features.windows = vec![1, 7, 14, 30, 60, 365];
+    config.features.windows = vec![1, 7, 14, 30, 60, 90, 365];
     config.features.max_event_types = 5;
     config.features.max_categories = 4;
     config.features.max_channels = 2;

@@ -34,8 +34,10 @@ pub fn reference(all: &mut Reference, view: &View) {
             all.add_any(&format!("spend_trend_{window}d"), vec![change(&sum, paid)], slack);
         }
     }
-    for pair in plan.windows.windows(2) {
-        let (short, long) = (pair[0], pair[1]);
+    let adjacent = plan.windows.windows(2).map(|pair| (pair[0], pair[1]));
+    let threefold = plan.windows.iter().map(|&days| (days, 3 * days)).filter(|(_, long)| plan.windows.contains(long));
+    let compared: BTreeSet<(u16, u16)> = adjacent.chain(threefold).collect();
+    for (short, long) in compared {
         let ratio =
             |value: &dyn Fn(u16) -> f64| value(short) / (value(long) * f64::from(short) / f64::from(long)).max(1.0);
         let name = |what: &str| format!("{what}_ratio_{short}d_{long}d");
