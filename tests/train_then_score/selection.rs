@@ -44,7 +44,10 @@ fn stages_eligibility_and_the_churn_factor_do_not_depend_on_the_selection() {
     for (churn, purchases) in churn.iter().zip(&purchases) {
         assert_eq!(churn.is_some(), purchases.unwrap() >= 1.0);
     }
-    let baseline = |fitted: &bellwether::pipeline::FitResult| fitted.bundle.report.targets[0].best_baseline();
+    let baseline = |fitted: &bellwether::pipeline::FitResult| {
+        let churn = fitted.bundle.report.targets.iter().find(|report| report.name == "churn_probability_90d");
+        churn.and_then(|report| report.best_baseline())
+    };
     assert_eq!(baseline(&fitted), baseline(&base.fitted));
     assert!(baseline(&fitted).is_some());
 }
