@@ -40,7 +40,7 @@ fn scoring(criterion: &mut Criterion) {
         let (events, as_of) = shop(customers, 2);
         let rejects = folder.path().join("rejects.ndjson");
         let (timelines, data) =
-            read_timelines(&events, &bundle.manifest.config, Some(as_of), &rejects, &Budget::default(), &Silent)
+            read_timelines(&events, &bundle.manifest.config, Some(as_of), Some(&rejects), None, &Budget::default(), &Silent)
                 .expect("its events");
         let options =
             ScoreOptions { out: folder.path().join(size), as_of, with_features: false, format: ScoreFormat::Parquet };

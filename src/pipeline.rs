@@ -84,7 +84,8 @@ impl Explain for NothingBefore {
     }
 }
 
-/// Reads all that may be seen at `as_of` into timelines; rows that cannot be used go to `rejects`.
+/// Reads all that may be seen at `as_of` into timelines; rows that cannot be used go to `rejects`. `numbers` names the
+/// numeric extras that a bundle looks at; without it, those of the data are taken.
 ///
 /// # Errors
 /// Events that cannot be read, too many unusable rows, nothing before `as_of`.
@@ -93,6 +94,7 @@ pub fn read_timelines(
     config: &Config,
     as_of: Option<Day>,
     rejects: Option<&Path>,
+    numbers: Option<&[String]>,
     budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<(Timelines, ReadSummary), Error> {
@@ -101,7 +103,7 @@ pub fn read_timelines(
     for warning in &events.mapping().warnings {
         observer.warn(warning);
     }
-    let inputs = Inputs::new(config, &events)?;
+    let inputs = Inputs::new(config, &events, numbers)?;
     observer.stage("reading events");
     let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
     let mut reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
@@ -159,7 +161,7 @@ fn left_out(summary: &ReadSummary, observer: &dyn Observer) {
 pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Error> {
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let (timelines, data) =
-        read_timelines(&options.events, &options.config, options.as_of, Some(&rejects), &options.budget, observer)?;
+        read_timelines(&options.events, &options.config, options.as_of, Some(&rejects), None, &options.budget, observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let trained = training::train(&options.config, &timelines, as_of, observer)?;
     for warning in report::together(&trained.warnings) {
@@ -222,7 +224,7 @@ pub fn catalogue(
     budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<Vec<Feature>, Error> {
-    let (timelines, _) = read_timelines(events, config, as_of, None, budget, observer)?;
+    let (timelines, _) = read_timelines(events, config, as_of, None, None, budget, observer)?;
     let as_of = as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let plan = Plan::new(&timelines, config, as_of)?;
     plan.check_selection()?;
@@ -304,7 +306,7 @@ pub fn build(options: &BuildOptions, observer: &dyn Observer) -> Result<Built, E
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.with_file_name("rejects.ndjson"));
     let last = as_ofs.last().copied();
     let (timelines, _) =
-        read_timelines(&options.events, &options.config, last, Some(&rejects), &options.budget, observer)?;
+        read_timelines(&options.events, &options.config, last, Some(&rejects), None, &options.budget, observer)?;
     if as_ofs.is_empty() {
         as_ofs.push(day_after(&timelines, observer));
     }
@@ -447,8 +449,9 @@ pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManife
     }
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let config = &bundle.manifest.config;
+    let numbers = bundle.parameters.numbers();
     let (timelines, data) =
-        read_timelines(&options.events, config, options.as_of, Some(&rejects), &options.budget, observer)?;
+        read_timelines(&options.events, config, options.as_of, Some(&rejects), Some(&numbers), &options.budget, observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let mut warnings = Vec::new();
     let last = timelines.last_day;

@@ -25,6 +25,18 @@ pub struct Parameters {
     pub occurrences: Vec<OccurrenceModel>,
 }
 
+impl Parameters {
+    /// Names of the numeric columns of the data that features are made from.
+    pub fn numbers(&self) -> Vec<String> {
+        let plans = self.plans.iter().chain([&self.catalogue]);
+        let mut names: Vec<String> =
+            plans.flat_map(|plan| plan.numbers.iter().map(|number| number.name.clone())).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
 /// A target with its models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FittedTarget {

@@ -68,7 +68,24 @@ pub struct FeaturesConfig {
     pub max_categories: usize,
     pub max_channels: usize,
     pub max_category_columns: usize,
+    pub max_numbers: usize,
     pub session_minutes: u16,
+    pub max_contact_points: usize,
+    pub max_transitions: usize,
+    pub roles: RolesConfig,
+}
+
+/// Names of the events that have a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RolesConfig {
+    pub cart: Vec<String>,
+    pub begin: Vec<String>,
+    pub failure: Vec<String>,
+    pub send: Vec<String>,
+    pub open: Vec<String>,
+    pub click: Vec<String>,
 }
 
 /// The question that a target asks of its window.
@@ -269,6 +286,15 @@ impl Config {
         range(windows_ok, "features.windows", "1 to 16 ascending numbers of days", format!("{windows:?}"))?;
         let minutes = self.features.session_minutes;
         range((1..=1440).contains(&minutes), "features.session_minutes", "1 to 1440", minutes.to_string())?;
+        let points = self.features.max_contact_points;
+        range(points <= 100, "features.max_contact_points", "0 to 100", points.to_string())?;
+        let RolesConfig { cart, begin, failure, send, open, click } = &self.features.roles;
+        let roles =
+            [("cart", cart), ("begin", begin), ("failure", failure), ("send", send), ("open", open), ("click", click)];
+        for (role, names) in roles {
+            let named = names.iter().all(|name| name.contains(char::is_alphanumeric));
+            range(named, &format!("features.roles.{role}"), "names of events", format!("{names:?}"))?;
+        }
         range(
             (1..=60).contains(&self.training.cutoffs),
             "training.cutoffs",
@@ -382,6 +408,19 @@ mod tests {
         let error = parse("[events]\nmax_reject_share = 7").unwrap_err();
         assert_eq!(error.to_string(), "`events.max_reject_share` must be 0 to 1, got 7");
         assert!(parse("timezone = 'Mars/Olympus'").is_err());
+    }
+
+    #[test]
+    fn a_role_is_a_list_of_names_that_replaces_the_default() {
+        let config = parse("[features.roles]\ncart = ['Warenkorb']\nclick = []").unwrap();
+        assert_eq!(config.features.roles.cart, ["Warenkorb"]);
+        assert!(config.features.roles.click.is_empty());
+        assert_eq!(config.features.roles.open, Config::default().features.roles.open);
+        let error = parse("[features.roles]\nopened = ['read']").unwrap_err();
+        assert_eq!(error.to_string(), "shop.toml: unknown key `features.roles.opened`");
+        assert_eq!(error.hints(), ["did you mean `features.roles.open`?"]);
+        let error = parse("[features.roles]\nsend = ['']").unwrap_err();
+        assert_eq!(error.to_string(), "`features.roles.send` must be names of events, got [\"\"]");
     }
 
     #[test]

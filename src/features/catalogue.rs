@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::contact::Contacts;
+use super::roles::{KindsSeen, Roles};
 use super::selection::{Selection, SelectionError};
 use super::sweep::is_order_line;
 use super::{
-    activity, affinity, cadence, clock, decay, declared, first_order, pace, purchases, recency, sessions, windows,
+    activity, affinity, cadence, clock, decay, declared, first_order, numbers, pace, purchases, recency, response,
+    sequence, sessions, unfinished, windows,
 };
 use crate::config::{Config, DeclaredFeature, FeaturesConfig};
 use crate::time::Day;
@@ -141,6 +144,12 @@ pub struct Plan {
     pub history_days: i32,
     /// Minutes without an event after which another session begins.
     pub session_minutes: u16,
+    /// What events mean.
+    pub roles: Roles,
+    /// Contact points and the ways between them.
+    pub contacts: Contacts,
+    /// Numeric columns of the data that are none of ours.
+    pub numbers: Vec<Group>,
     /// What the user added.
     pub declared: Vec<DeclaredFeature>,
     /// Which of the features are wanted.
@@ -187,6 +196,7 @@ pub(super) const FALLBACK_GAP_DAYS: f64 = 30.0;
 struct Tally {
     kinds: Vec<u64>,
     money: Vec<bool>,
+    campaign: Vec<bool>,
     categories: Vec<u64>,
     channels: Vec<u64>,
     pairs: hashbrown::HashMap<(u16, u32), u64>,
@@ -194,6 +204,8 @@ struct Tally {
     gap_days: i64,
     has_times: bool,
     first_day: Option<Day>,
+    /// Numeric extras that any event has.
+    numbers: Vec<bool>,
 }
 
 impl Tally {
@@ -203,6 +215,7 @@ impl Tally {
         Self {
             kinds: vec![0; kinds],
             money: vec![false; kinds],
+            campaign: vec![false; kinds],
             categories: vec![0; vocabularies.category.names().len()],
             channels: vec![0; vocabularies.channel.names().len()],
             pairs: hashbrown::HashMap::new(),
@@ -210,6 +223,7 @@ impl Tally {
             gap_days: 0,
             has_times: false,
             first_day: None,
+            numbers: vec![false; timelines.numbers.len()],
         }
     }
 
@@ -218,7 +232,10 @@ impl Tally {
         sum(&mut self.kinds, other.kinds);
         sum(&mut self.categories, other.categories);
         sum(&mut self.channels, other.channels);
-        self.money.iter_mut().zip(other.money).for_each(|(to, from)| *to |= from);
+        let any = |to: &mut Vec<bool>, from: Vec<bool>| to.iter_mut().zip(from).for_each(|(to, from)| *to |= from);
+        any(&mut self.money, other.money);
+        any(&mut self.campaign, other.campaign);
+        any(&mut self.numbers, other.numbers);
         for (pair, count) in other.pairs {
             *self.pairs.entry(pair).or_default() += count;
         }
@@ -236,13 +253,17 @@ fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Resu
         for customer in 0..partition.customers() {
             let mut last_order_day = None;
             let timeline = partition.timeline(customer);
-            for event in timeline.known_at(frozen_at).map(|index| &timeline.events[index]) {
+            for index in timeline.known_at(frozen_at) {
+                let event = &timeline.events[index];
                 let day = event.day();
                 tally.has_times |= event.time != day.start_micros();
+                let numbers = tally.numbers.iter_mut().zip(timeline.numbers(index));
+                numbers.for_each(|(seen, number)| *seen |= !number.is_nan());
                 tally.first_day = Some(tally.first_day.map_or(day, |first| first.min(day)));
                 if event.kind != NO_CODE {
                     tally.kinds[event.kind as usize] += 1;
                     tally.money[event.kind as usize] |= !event.value.is_nan() && event.value != 0.0;
+                    tally.campaign[event.kind as usize] |= timeline.detail(index).campaign != NO_CODE;
                 }
                 if event.category != NO_CATEGORY {
                     tally.categories[event.category as usize] += 1;
@@ -280,7 +301,7 @@ impl Plan {
     /// # Errors
     /// Timelines on disk that cannot be read back.
     pub fn new(timelines: &Timelines, config: &Config, frozen_at: Day) -> Result<Self, SpillError> {
-        let FeaturesConfig { windows, max_event_types, max_categories, max_channels, .. } = &config.features;
+        let FeaturesConfig { windows, max_event_types, max_categories, max_channels, roles, .. } = &config.features;
         let vocabularies = &timelines.vocabularies;
         let order_event = &config.events.order_event;
         let order_kind = vocabularies.event.code(order_event);
@@ -323,8 +344,17 @@ impl Plan {
             .map(|(k, c)| (k as u16, c as u16))
             .collect();
 
+        let seen = KindsSeen {
+            names,
+            counts: &tally.kinds,
+            has_money: &tally.money,
+            has_campaign: &tally.campaign,
+            order: order_kind,
+        };
         let channel_names = vocabularies.channel.names();
         let channels = most_frequent(&tally.channels, channel_names, *max_channels);
+        let numbers = timelines.numbers.iter().filter(|number| !number.is_text).take(config.features.max_numbers);
+        let numbers = numbers.zip(&tally.numbers).filter(|(_, seen)| **seen);
         let mut plan = Self {
             frozen_at,
             kinds,
@@ -336,6 +366,9 @@ impl Plan {
             has_times: tally.has_times,
             history_days: tally.first_day.map_or(0, |first| frozen_at.since(first)),
             session_minutes: config.features.session_minutes,
+            roles: Roles::new(roles, &seen),
+            contacts: Contacts::new(timelines, &config.features, order_kind, frozen_at)?,
+            numbers: slugs(numbers.map(|(number, _)| number.name.as_str())),
             declared: config.feature.clone(),
             selection: Selection { include: config.features.include.clone(), exclude: config.features.exclude.clone() },
         };
@@ -364,6 +397,10 @@ impl Plan {
         clock::declare(self, &mut declarations);
         sessions::declare(self, &mut declarations);
         affinity::declare(self, &mut declarations);
+        unfinished::declare(self, &mut declarations);
+        response::declare(self, &mut declarations);
+        sequence::declare(self, &mut declarations);
+        numbers::declare(self, &mut declarations);
         declared::declare(self, &mut declarations);
         let mut features = declarations.features;
         // An event that is called `event` would give a second column `events`.

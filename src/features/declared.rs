@@ -7,7 +7,7 @@ use super::catalogue::{Declarations, Plan, Unit};
 use super::sweep::{Row, Step};
 use crate::config::{Aggregate, DeclaredFeature, conditions};
 use crate::time::{DAY_MICROS, Day};
-use crate::timeline::{NO_CATEGORY, NO_CODE, Timelines, Vocabularies};
+use crate::timeline::{NO_CATEGORY, NO_CODE, NumberColumn, Timelines, Vocabularies};
 
 /// Where the values of a stream come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub(super) struct Compiled {
 
 impl Compiled {
     /// `numbers`: names of the numeric extras that the timelines hold.
-    pub(super) fn new(plan: &Plan, vocabularies: &Vocabularies, numbers: &[String]) -> Self {
+    pub(super) fn new(plan: &Plan, vocabularies: &Vocabularies, numbers: &[NumberColumn]) -> Self {
         let bits = conditions(&plan.declared);
         let mut compiled = Self::default();
         for feature in &plan.declared {
@@ -124,7 +124,7 @@ impl Compiled {
                 (None, _) => Source::Nothing,
                 (Some(column), _) => {
                     let own = COLUMNS.iter().find(|(name, _)| name == column).map(|(_, source)| *source);
-                    own.or_else(|| numbers.iter().position(|name| name == column).map(Source::Number))
+                    own.or_else(|| numbers.iter().position(|number| number.name == *column).map(Source::Number))
                         .expect("checked before the events were read")
                 }
             };

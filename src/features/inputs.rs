@@ -78,11 +78,12 @@ const COLUMNS: [(&str, Role, ColumnKind); 9] = [
 const HASHED: [&str; 2] = ["product", "order_id"];
 
 impl Inputs {
-    /// What the configuration's declared features need of these events.
+    /// What the configuration needs of these events. Numbers are those of `numbers` that the events have, or, without
+    /// it, the first of the data.
     ///
     /// # Errors
     /// A column that is not there, text to be summed, a predicate that cannot be planned.
-    pub(crate) fn new(config: &Config, events: &Events) -> Result<Self, Error> {
+    pub(crate) fn new(config: &Config, events: &Events, numbers: Option<&[String]>) -> Result<Self, Error> {
         let mapping = events.mapping();
         let mut columns: Vec<(String, ColumnKind)> =
             vec![("ts".into(), ColumnKind::Time), ("event".into(), ColumnKind::Text)];
@@ -107,8 +108,18 @@ impl Inputs {
                 wanted.push(column);
             }
         }
-        let extras = columns[n_own..].iter().map(|(name, _)| name).filter(|name| wanted.contains(&name.as_str()));
-        Ok(Self { extras: extras.cloned().collect(), conditions })
+        let of_kind = |kind: ColumnKind| columns[n_own..].iter().filter(move |column| column.1 == kind).map(|(name, _)| name);
+        let mut extras: Vec<String> = match numbers {
+            Some(numbers) => of_kind(ColumnKind::Number).filter(|name| numbers.contains(name)).cloned().collect(),
+            None => of_kind(ColumnKind::Number).take(config.features.max_numbers).cloned().collect(),
+        };
+        let declared = columns[n_own..].iter().map(|(name, _)| name).filter(|name| wanted.contains(&name.as_str()));
+        for name in declared {
+            if !extras.contains(name) {
+                extras.push(name.clone());
+            }
+        }
+        Ok(Self { extras, conditions })
     }
 }
 

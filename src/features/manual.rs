@@ -3,6 +3,8 @@
 use comfy_table::{Table, presets};
 
 use super::catalogue::{Feature, Group, Kind, Plan};
+use super::contact::{ContactPoint, Contacts};
+use super::roles::{Begin, Roles};
 use super::selection::Selection;
 use crate::config::Config;
 use crate::time::Day;
@@ -10,6 +12,7 @@ use crate::time::Day;
 /// The plan of a shop whose kinds of events, categories and channels are placeholders.
 pub fn example(config: &Config) -> Plan {
     let placeholder = |name: &str| Group { name: name.to_string(), slug: name.to_string() };
+    let point = |slug: &str| ContactPoint { event: slug.to_string(), channel: None, slug: slug.to_string() };
     let order = &config.events.order_event;
     Plan {
         frozen_at: Day(0),
@@ -25,6 +28,23 @@ pub fn example(config: &Config) -> Plan {
         has_times: true,
         history_days: i32::MAX,
         session_minutes: config.features.session_minutes,
+        roles: Roles {
+            begins: vec![Begin { slug: "cart".into(), events: vec!["cart".into()], has_money: true }],
+            failure: vec!["<failure>".into()],
+            send: vec!["<send>".into()],
+            open: vec!["<open>".into()],
+            click: vec!["<click>".into()],
+            responses_name_campaigns: true,
+            orders_name_campaigns: true,
+            ..Roles::default()
+        },
+        contacts: Contacts {
+            points: vec![point("<contact point>"), point("<other point>")],
+            transitions: vec![1; 9],
+            columns: vec![(0, 1)],
+            has_devices: true,
+        },
+        numbers: vec![placeholder("<number>")],
         declared: config.feature.clone(),
         selection: Selection { include: vec!["*".into()], exclude: Vec::new() },
     }

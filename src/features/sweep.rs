@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use super::boundaries::Boundaries;
 use super::catalogue::Plan;
+use super::contact::PointCodes;
+use super::roles::{RoleCodes, RoleSet};
 use super::{
-    activity, affinity, cadence, clock, decay, declared, first_order, pace, purchases, recency, sessions, windows,
+    activity, affinity, cadence, clock, decay, declared, first_order, numbers, pace, purchases, recency, response,
+    sequence, sessions, unfinished, windows,
 };
 use crate::time::Day;
 use crate::timeline::{Detail, Event, EventColumns, NO_CATEGORY, NO_CODE, Timeline, Timelines, Vocabulary};
@@ -32,6 +35,11 @@ pub(super) struct Step<'a> {
     pub(super) begins_order: bool,
     /// Position of an order line's order among those of its day.
     pub(super) order_of_day: usize,
+    pub(super) roles: RoleSet,
+    /// Index into the plan's beginnings, or `BEGINS_NOTHING`.
+    pub(super) begins: u8,
+    /// Index into the plan's contact points, or their number: some other.
+    pub(super) point: usize,
 }
 
 impl Step<'_> {
@@ -53,6 +61,11 @@ impl Step<'_> {
     /// Units; NaN where there are none.
     pub(super) fn quantity(&self) -> f32 {
         self.detail.quantity
+    }
+
+    /// Code of the channel, or [`NO_CODE`].
+    pub(super) fn channel_code(&self) -> u16 {
+        self.event.channel
     }
 
     /// Code of the device, or [`NO_CODE`].
@@ -85,6 +98,8 @@ pub(super) struct Marks {
     pub(super) is_order_line: bool,
     pub(super) begins_order: bool,
     pub(super) begins_day: bool,
+    pub(super) roles: RoleSet,
+    pub(super) begins: u8,
 }
 
 /// One row while it is filled.
@@ -121,6 +136,10 @@ pub struct Sweep<'a> {
     computed: usize,
     /// Which of them are wanted; `None`: all.
     wanted: Option<Vec<usize>>,
+    role_codes: RoleCodes,
+    point_codes: PointCodes,
+    sequence: sequence::Tables,
+    numbers: numbers::Columns,
     declared: declared::Compiled,
 }
 
@@ -160,6 +179,10 @@ impl<'a> Sweep<'a> {
             kind_of: translation(&vocabularies.event, plan.kinds.iter().map(|kind| kind.event.as_str())),
             category_of: translation(&vocabularies.category, plan.categories.iter().map(|group| group.name.as_str())),
             channel_of: translation(&vocabularies.channel, plan.channels.iter().map(|group| group.name.as_str())),
+            role_codes: RoleCodes::new(&plan.roles, vocabularies.event.names()),
+            point_codes: PointCodes::new(&plan.contacts, vocabularies),
+            sequence: sequence::Tables::new(&plan.contacts),
+            numbers: numbers::Columns::new(plan, &timelines.numbers),
             families,
             computed: features.len(),
             wanted: (wanted.len() < features.len()).then_some(wanted),
@@ -192,6 +215,10 @@ impl<'a> Sweep<'a> {
             clock: self.state("clock"),
             sessions: self.state("sessions"),
             affinity: self.state("affinity"),
+            unfinished: self.state("unfinished"),
+            response: self.state("response"),
+            sequence: self.state("sequence"),
+            numbers: self.state("numbers"),
             declared: self.state("declared"),
             marks: Vec::new(),
             known: EventColumns::default(),
@@ -204,6 +231,7 @@ impl<'a> Sweep<'a> {
         let event = &timeline.events[index];
         // An event without a name is known to have happened, as some other kind.
         let kind = self.kind_of.get(event.kind as usize).map_or(self.plan.kinds.len(), |&kind| kind as usize);
+        let (roles, begins) = self.role_codes.of(event.kind);
         let has_category = event.category != NO_CATEGORY;
         Step {
             event,
@@ -228,6 +256,9 @@ impl<'a> Sweep<'a> {
             begins_order_day: false,
             begins_order: false,
             order_of_day: 0,
+            roles,
+            begins,
+            point: self.point_codes.of(event.kind, event.channel),
         }
     }
 }
@@ -252,6 +283,10 @@ pub struct Walker<'a> {
     clock: Option<clock::State>,
     sessions: Option<sessions::State>,
     affinity: Option<affinity::State>,
+    unfinished: Option<unfinished::State>,
+    response: Option<response::State>,
+    sequence: Option<sequence::State>,
+    numbers: Option<numbers::State>,
     declared: Option<declared::State>,
     marks: Vec<Marks>,
     known: EventColumns,
@@ -291,6 +326,10 @@ impl Walker<'_> {
             clock.reset();
             sessions.reset(plan);
             affinity.reset(plan);
+            unfinished.reset(plan);
+            response.reset();
+            sequence.reset(plan);
+            numbers.reset(plan);
             declared.reset(&self.sweep.declared);
         );
         self.marks.clear();
@@ -322,6 +361,10 @@ impl Walker<'_> {
             clock.observe(&step);
             sessions.observe(plan, &step);
             affinity.observe(plan, &step);
+            unfinished.observe(&step);
+            response.observe(&step);
+            sequence.observe(&self.sweep.sequence, &step);
+            numbers.observe(&self.sweep.numbers, &step);
             declared.observe(&self.sweep.declared, &step);
         );
         self.marks.push(Marks {
@@ -331,6 +374,8 @@ impl Walker<'_> {
             is_order_line: step.is_order_line,
             begins_order: step.begins_order,
             begins_day: step.begins_day,
+            roles: step.roles,
+            begins: step.begins,
         });
     }
 
@@ -349,6 +394,10 @@ impl Walker<'_> {
             clock.emit(plan, &mut row);
             sessions.emit(plan, as_of, &mut row);
             affinity.emit(plan, as_of, events, &self.marks, &mut row);
+            unfinished.emit(plan, as_of, events, &self.marks, &mut row);
+            response.emit(plan, as_of, &self.marks, &mut row);
+            sequence.emit(plan, as_of, &mut row);
+            numbers.emit(as_of, &mut row);
             declared.emit(&self.sweep.declared, as_of, &mut row);
         );
         assert_eq!(row.next, row.values.len(), "every declared feature is emitted");

@@ -13,9 +13,9 @@ use super::event::{Detail, Event, EventColumns, Shape};
 use super::sort::{Recode, sort_timelines};
 use super::spill::{Budget, Spill, SpillError};
 use super::vocabulary::Translated;
-use super::{PARTITIONS, Store, Timelines, Vocabularies, Vocabulary};
+use super::{NumberColumn, PARTITIONS, Store, Timelines, Vocabularies, Vocabulary};
 use crate::error::{ExitCode, Explain, Reason};
-use crate::events::{EventBatch, ExtraValues, Ids};
+use crate::events::{EventBatch, Extra, ExtraValues, Ids};
 use crate::time::Day;
 
 /// What keeps events from becoming timelines.
@@ -255,7 +255,7 @@ pub struct TimelineBuilder {
     growing: Vec<Growing>,
     grouped: Vec<Grouped>,
     vocabularies: Vocabularies,
-    numbers: Vec<String>,
+    numbers: Vec<NumberColumn>,
     shape: Shape,
     n_events: u64,
     times: Option<(i64, i64)>,
@@ -278,7 +278,11 @@ impl TimelineBuilder {
         let Some(first) = batches.first() else { return Ok(()) };
         self.growing.resize_with(PARTITIONS, Growing::default);
         if self.n_events == 0 {
-            self.numbers = first.extras.iter().map(|extra| extra.name.to_string()).collect();
+            let column = |extra: &Extra| NumberColumn {
+                name: extra.name.to_string(),
+                is_text: matches!(extra.values, ExtraValues::Labels(_)),
+            };
+            self.numbers = first.extras.iter().map(column).collect();
             self.shape.numbers = self.numbers.len();
             self.shape.conditions = !first.conditions.is_empty();
         }

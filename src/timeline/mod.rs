@@ -94,14 +94,23 @@ impl std::ops::Deref for Part<'_> {
     }
 }
 
+/// A column of the data that is none of ours, kept as a number with each event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberColumn {
+    /// As the files call it.
+    pub name: String,
+    /// Whether the numbers stand for texts: good for nothing but telling them apart.
+    pub is_text: bool,
+}
+
 /// Every customer's timeline, in parts that ascend by the customers' hashes.
 #[derive(Debug)]
 pub struct Timelines {
     store: Store,
     /// What the codes mean.
     pub vocabularies: Vocabularies,
-    /// Names of the numeric extras.
-    pub numbers: Vec<String>,
+    /// The extras that events carry as numbers.
+    pub numbers: Vec<NumberColumn>,
     /// Day of the first event.
     pub first_day: Day,
     /// Day of the last event.

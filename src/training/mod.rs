@@ -192,6 +192,10 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         };
         observer.note(&format!("target {}: {about}", target.name));
     }
+    let roles = catalogue.roles.missed(&config.features.roles, &Config::default().features.roles);
+    warnings.extend(roles.into_iter().map(|role| {
+        format!("No event but the order event is called as `features.roles.{role}` says: its features are left out.")
+    }));
     let features = catalogue.features().into_iter().map(|feature| FeatureNote {
         name: feature.name,
         unit: feature.unit.name().to_string(),

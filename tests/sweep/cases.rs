@@ -4,7 +4,7 @@ use super::labels::target;
 use super::*;
 
 /// Rows of one customer's lines at one cut-off, by feature.
-fn features_of(lines: &[Line], as_of: Day) -> BTreeMap<String, f32> {
+pub fn features_of(lines: &[Line], as_of: Day) -> BTreeMap<String, f32> {
     let timelines = timelines(lines, 100_000);
     let plan = Plan::new(&timelines, &config("purchase"), as_of).unwrap();
     let requests = requests(&[as_of]);
@@ -22,6 +22,8 @@ pub fn purchase(offset: i32, instant: i64, order: Option<&'static str>, value: f
         event: "purchase",
         category: None,
         channel: None,
+        device: None,
+        campaign: None,
         value,
         quantity: f32::NAN,
         order,

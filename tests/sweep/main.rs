@@ -12,8 +12,12 @@ mod labels;
 mod pace;
 mod purchases;
 mod recency;
+mod response;
+mod roles;
+mod sequence;
 mod selection;
 mod sessions;
+mod unfinished;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,9 +46,14 @@ const SMALLEST: f64 = 1e-37;
 const MONDAY: Day = Day(19_723);
 const CUSTOMERS: [&str; 3] = ["7", "anna", "ßeta"];
 const EVENTS: [&str; 6] = ["purchase", "view", "play", "email open", "event", "active day"];
+/// Events with a role; what each means is in `roles.rs`.
+const ROLES: [&str; 9] =
+    ["Email Sent", "sms", "email open", "email-click", "Add to cart", "basket", "checkout", "TRIAL", "payment failed"];
 /// More than the plan may hold, two of them with one slug.
 const CATEGORIES: [&str; 6] = ["Ski", "ski", "Schuhe & Söckchen", "wine", "0", "zinc"];
 const CHANNELS: [&str; 4] = ["web", "app", "shop", "Web"];
+const DEVICES: [&str; 3] = ["phone", "tablet", "desk"];
+const CAMPAIGNS: [&str; 3] = ["spring", "autumn", "Spring"];
 
 #[derive(Debug, Clone, PartialEq)]
 struct Line {
@@ -54,6 +63,8 @@ struct Line {
     event: &'static str,
     category: Option<&'static str>,
     channel: Option<&'static str>,
+    device: Option<&'static str>,
+    campaign: Option<&'static str>,
     value: f64,
     quantity: f32,
     order: Option<&'static str>,
@@ -108,16 +119,19 @@ fn line() -> impl Strategy<Value = Line> {
         2 => Just(19.99),
     ];
     let quantity = prop_oneof![Just(f32::NAN), (0..9u8).prop_map(f32::from), Just(0.25)];
-    let event = prop_oneof![4 => Just("purchase"), 5 => select(EVENTS.to_vec())];
+    let event = prop_oneof![4 => Just("purchase"), 5 => select(EVENTS.to_vec()), 5 => select(ROLES.to_vec())];
     let missing = |names: &'static [&'static str]| prop_oneof![1 => Just(None), 3 => select(names).prop_map(Some)];
     let who_and_when = (select(CUSTOMERS.to_vec()), day_offset(), instant, late);
     let what = (event, missing(&CATEGORIES), missing(&CHANNELS), missing(&["A", "B", "C"]));
-    (who_and_when, what, money, quantity).prop_map(|(who_and_when, what, money, quantity)| {
+    let by = (missing(&DEVICES), prop_oneof![2 => Just(None), 1 => select(&CAMPAIGNS[..]).prop_map(Some)]);
+    (who_and_when, what, by, money, quantity).prop_map(|(who_and_when, what, by, money, quantity)| {
         let ((customer, offset, instant, late), (event, category, channel, order)) = (who_and_when, what);
+        let (device, campaign) = by;
         let day = MONDAY.0 + offset;
-        let value = if matches!(event, "purchase" | "play") { money } else { f64::NAN };
+        let value = if matches!(event, "purchase" | "play" | "basket") { money } else { f64::NAN };
         let time = i64::from(day) * DAY_MICROS + instant;
-        Line { customer, time, received: day + late, event, category, channel, value, quantity, order }
+        let received = day + late;
+        Line { customer, time, received, event, category, channel, device, campaign, value, quantity, order }
     })
 }
 
@@ -138,6 +152,8 @@ fn config(order_event: &str) -> Config {
     config.features.max_event_types = 5;
     config.features.max_categories = 4;
     config.features.max_channels = 2;
+    config.features.max_contact_points = 12;
+    config.features.max_transitions = 9;
     config.features.max_category_columns = if order_event == "play" { 60 } else { 300 };
     config
 }
@@ -167,8 +183,8 @@ fn batch(lines: &[Line]) -> EventBatch {
         event: coded(lines.iter().map(|line| Some(line.event))),
         category: any(&|line| line.category.is_some()).then(|| coded(lines.iter().map(|line| line.category))),
         channel: any(&|line| line.channel.is_some()).then(|| coded(lines.iter().map(|line| line.channel))),
-        device: None,
-        campaign: None,
+        device: any(&|line| line.device.is_some()).then(|| coded(lines.iter().map(|line| line.device))),
+        campaign: any(&|line| line.campaign.is_some()).then(|| coded(lines.iter().map(|line| line.campaign))),
         value: any(&|line| !line.value.is_nan()).then(|| lines.iter().map(|line| line.value).collect()),
         quantity: any(&|line| !line.quantity.is_nan()).then(|| lines.iter().map(|line| line.quantity).collect()),
         product: None,
@@ -278,10 +294,28 @@ fn check_plan(plan: &Plan, lines: &[Line], config: &Config) {
     let gaps: Vec<f64> = CUSTOMERS.iter().flat_map(|id| gaps(&of_customer(&known, id), order_event)).collect();
     let base = if gaps.is_empty() { 30.0 } else { gaps.iter().sum::<f64>() / gaps.len() as f64 };
     assert!((plan.base_gap_days / base - 1.0).abs() < 1e-12, "{} against {base}", plan.base_gap_days);
+    roles::check_plan(plan, &known);
+    sequence::check_plan(plan, &known, config);
 }
 
 fn of_customer<'a>(lines: &[&'a Line], id: &str) -> Vec<&'a Line> {
     lines.iter().copied().filter(|line| line.customer == id).collect()
+}
+
+/// By time, and at one instant by every other column in turn, missing ones last: what comes first in a timeline.
+fn in_order<'a>(lines: &[&'a Line]) -> Vec<&'a Line> {
+    let name = |name: Option<&'static str>| (name.is_none(), name);
+    let key = |line: &Line| {
+        let order = line.order.map_or(0, |order| order_hash(order));
+        let names = [line.category, line.channel, line.device, line.campaign].map(name);
+        (line.time, line.event, order, names, line.received.max(line.day()))
+    };
+    let mut lines = lines.to_vec();
+    lines.sort_by(|a, b| {
+        let money = || a.value.total_cmp(&b.value).then(a.quantity.total_cmp(&b.quantity));
+        key(a).cmp(&key(b)).then_with(money)
+    });
+    lines
 }
 
 // ---- the reference of the features ----
@@ -455,6 +489,9 @@ fn reference(plan: &Plan, known: &[&Line], as_of: Day) -> Reference {
     clock::reference(&mut all, &view);
     sessions::reference(&mut all, &view);
     affinity::reference(&mut all, &view);
+    unfinished::reference(&mut all, &view);
+    response::reference(&mut all, &view);
+    sequence::reference(&mut all, &view);
     all
 }
 

@@ -17,6 +17,10 @@ fn planted(customers: &[&str], time: i64, received: i64) -> Vec<Row> {
         rows.push(Row { value: Some(-1e9), event: "return".into(), ..row.clone() });
         rows.push(Row { event: "cancel".into(), channel: category("fax"), ..row.clone() });
         rows.push(Row { event: "view".into(), category: category("handbags"), quantity: Some(1e6), ..row.clone() });
+        for event in ["cart", "checkout", "payment failed", "email_send", "email_open", "email_click"] {
+            let (channel, campaign) = (category("fax"), category("spam"));
+            rows.push(Row { event: event.into(), value: Some(3.0), channel, campaign, ..row.clone() });
+        }
         rows.push(Row { value: Some(0.01), category: category("ski"), campaign: category("spam"), ..row });
     }
     rows
