@@ -39,9 +39,16 @@ fn scoring(criterion: &mut Criterion) {
     for (size, customers) in CUSTOMERS {
         let (events, as_of) = shop(customers, 2);
         let rejects = folder.path().join("rejects.ndjson");
-        let (timelines, data) =
-            read_timelines(&events, &bundle.manifest.config, Some(as_of), Some(&rejects), None, &Budget::default(), &Silent)
-                .expect("its events");
+        let (timelines, data) = read_timelines(
+            &events,
+            &bundle.manifest.config,
+            Some(as_of),
+            Some(&rejects),
+            None,
+            &Budget::default(),
+            &Silent,
+        )
+        .expect("its events");
         let options =
             ScoreOptions { out: folder.path().join(size), as_of, with_features: false, format: ScoreFormat::Parquet };
         group.throughput(Throughput::Elements(timelines.customers() as u64));

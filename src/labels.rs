@@ -275,8 +275,7 @@ impl Target {
 fn groups(timelines: &Timelines, event: &str, top: usize, frozen_at: Day) -> Result<Vec<Group>, SpillError> {
     let names = timelines.vocabularies.category.names();
     let Some(kind) = timelines.vocabularies.event.code(event) else { return Ok(Vec::new()) };
-    let count = |_: usize, partition: &Partition| {
-        let mut counts = vec![0u64; names.len()];
+    let count = |mut counts: Vec<u64>, partition: &Partition| {
         for timeline in (0..partition.customers()).map(|customer| partition.timeline(customer)) {
             for event in timeline.known_at(frozen_at).map(|index| &timeline.events[index]) {
                 if u32::from(event.kind) == kind && event.category != NO_CATEGORY {
@@ -284,12 +283,13 @@ fn groups(timelines: &Timelines, event: &str, top: usize, frozen_at: Day) -> Res
                 }
             }
         }
-        Ok::<_, SpillError>(counts)
+        counts
     };
-    let mut counts = vec![0u64; names.len()];
-    for of_part in timelines.map_parts(count)? {
-        counts.iter_mut().zip(of_part).for_each(|(sum, count)| *sum += count);
-    }
+    let add = |mut sums: Vec<u64>, counts: Vec<u64>| {
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        sums
+    };
+    let counts = timelines.fold_parts(|| vec![0u64; names.len()], count, add)?;
     let mut order: Vec<usize> = (0..names.len()).filter(|&code| counts[code] > 0).collect();
     order.sort_by(|&a, &b| counts[b].cmp(&counts[a]).then_with(|| names[a].cmp(&names[b])));
     order.truncate(top);

@@ -160,8 +160,15 @@ fn left_out(summary: &ReadSummary, observer: &dyn Observer) {
 /// Whatever keeps a bundle from being made; nothing is written then.
 pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Error> {
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
-    let (timelines, data) =
-        read_timelines(&options.events, &options.config, options.as_of, Some(&rejects), None, &options.budget, observer)?;
+    let (timelines, data) = read_timelines(
+        &options.events,
+        &options.config,
+        options.as_of,
+        Some(&rejects),
+        None,
+        &options.budget,
+        observer,
+    )?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let trained = training::train(&options.config, &timelines, as_of, observer)?;
     for warning in report::together(&trained.warnings) {
@@ -450,8 +457,15 @@ pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManife
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let config = &bundle.manifest.config;
     let numbers = bundle.parameters.numbers();
-    let (timelines, data) =
-        read_timelines(&options.events, config, options.as_of, Some(&rejects), Some(&numbers), &options.budget, observer)?;
+    let (timelines, data) = read_timelines(
+        &options.events,
+        config,
+        options.as_of,
+        Some(&rejects),
+        Some(&numbers),
+        &options.budget,
+        observer,
+    )?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let mut warnings = Vec::new();
     let last = timelines.last_day;

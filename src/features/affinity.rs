@@ -1,6 +1,7 @@
 //! Which categories does a customer look at, buy and spend on?
 
 use super::catalogue::{Declarations, Plan, Unit};
+use super::interest;
 use super::sweep::{Marks, Row, Step};
 use super::tables::{HALF_LIVES, fading, x_ln_x};
 use crate::time::{DAY_MICROS, Day};
@@ -14,7 +15,7 @@ const LONGEST: i32 = 2 * WINDOWS[1];
 const SEASON: usize = 2;
 
 /// Kinds and categories that have columns, category after category.
-fn blocks(plan: &Plan) -> impl Iterator<Item = &[(u16, u16)]> {
+pub(super) fn blocks(plan: &Plan) -> impl Iterator<Item = &[(u16, u16)]> {
     plan.pairs.chunk_by(|a, b| a.1 == b.1)
 }
 
@@ -64,10 +65,6 @@ fn declare_category(plan: &Plan, block: &[(u16, u16)], declarations: &mut Declar
     let (name, slug) = (&category.name, &category.slug);
     let (is_ordered, is_browsed) = is_ordered_and_browsed(block);
     declarations.family("affinity", &["ts", "event", "category", "value"]);
-    if plan.kinds.len() > 1 {
-        let note = format!("Events of any kind in category `{name}` to date.");
-        declarations.add(format!("events_category_{slug}"), Unit::Count, note);
-    }
     if is_ordered {
         let half_life = HALF_LIVES[SEASON];
         let note = format!(
@@ -124,6 +121,7 @@ pub(super) fn limit_columns(plan: &mut Plan, most: usize) {
     let kept = blocks(plan).take_while(|block| {
         let mut declarations = Declarations::default();
         declare_category(plan, block, &mut declarations);
+        interest::declare_category(plan, block, &mut declarations);
         columns += declarations.len();
         columns <= most
     });
@@ -316,9 +314,6 @@ impl State {
             }
             let of = &self.categories[block[0].1 as usize];
             let (is_ordered, is_browsed) = is_ordered_and_browsed(block);
-            if plan.kinds.len() > 1 {
-                row.push(f64::from(of.events));
-            }
             if is_ordered {
                 // At the last order line's day: at `as_of` both sides may have faded to nothing.
                 row.push(of.decayed.at(self.decayed.day) / self.decayed.count);

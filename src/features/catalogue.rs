@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::contact::Contacts;
 use super::roles::{KindsSeen, Roles};
 use super::selection::{Selection, SelectionError};
-use super::sweep::is_order_line;
+use super::tally::Tally;
 use super::{
-    activity, affinity, cadence, clock, decay, declared, first_order, numbers, pace, purchases, recency, response,
-    sequence, sessions, unfinished, windows,
+    activity, affinity, cadence, clock, decay, declared, first_order, interest, numbers, pace, purchases, recency,
+    response, sequence, sessions, unfinished, windows,
 };
 use crate::config::{Config, DeclaredFeature, FeaturesConfig};
 use crate::time::Day;
-use crate::timeline::{NO_CATEGORY, NO_CODE, Partition, SpillError, Timelines};
+use crate::timeline::{SpillError, Timelines};
 
 /// Unit of a feature's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,100 +193,6 @@ const KINDS_WITH_CATEGORIES: usize = 5;
 /// Days between orders where nobody has ordered twice.
 pub(super) const FALLBACK_GAP_DAYS: f64 = 30.0;
 
-struct Tally {
-    kinds: Vec<u64>,
-    money: Vec<bool>,
-    campaign: Vec<bool>,
-    categories: Vec<u64>,
-    channels: Vec<u64>,
-    pairs: hashbrown::HashMap<(u16, u32), u64>,
-    gaps: u64,
-    gap_days: i64,
-    has_times: bool,
-    first_day: Option<Day>,
-    /// Numeric extras that any event has.
-    numbers: Vec<bool>,
-}
-
-impl Tally {
-    fn new(timelines: &Timelines) -> Self {
-        let vocabularies = &timelines.vocabularies;
-        let kinds = vocabularies.event.names().len();
-        Self {
-            kinds: vec![0; kinds],
-            money: vec![false; kinds],
-            campaign: vec![false; kinds],
-            categories: vec![0; vocabularies.category.names().len()],
-            channels: vec![0; vocabularies.channel.names().len()],
-            pairs: hashbrown::HashMap::new(),
-            gaps: 0,
-            gap_days: 0,
-            has_times: false,
-            first_day: None,
-            numbers: vec![false; timelines.numbers.len()],
-        }
-    }
-
-    fn add(mut self, other: Self) -> Self {
-        let sum = |to: &mut Vec<u64>, from: Vec<u64>| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-        sum(&mut self.kinds, other.kinds);
-        sum(&mut self.categories, other.categories);
-        sum(&mut self.channels, other.channels);
-        let any = |to: &mut Vec<bool>, from: Vec<bool>| to.iter_mut().zip(from).for_each(|(to, from)| *to |= from);
-        any(&mut self.money, other.money);
-        any(&mut self.campaign, other.campaign);
-        any(&mut self.numbers, other.numbers);
-        for (pair, count) in other.pairs {
-            *self.pairs.entry(pair).or_default() += count;
-        }
-        self.gaps += other.gaps;
-        self.gap_days += other.gap_days;
-        self.has_times |= other.has_times;
-        self.first_day = [self.first_day, other.first_day].into_iter().flatten().min();
-        self
-    }
-}
-
-fn tally(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Result<Tally, SpillError> {
-    let one = |_: usize, partition: &Partition| {
-        let mut tally = Tally::new(timelines);
-        for customer in 0..partition.customers() {
-            let mut last_order_day = None;
-            let timeline = partition.timeline(customer);
-            for index in timeline.known_at(frozen_at) {
-                let event = &timeline.events[index];
-                let day = event.day();
-                tally.has_times |= event.time != day.start_micros();
-                let numbers = tally.numbers.iter_mut().zip(timeline.numbers(index));
-                numbers.for_each(|(seen, number)| *seen |= !number.is_nan());
-                tally.first_day = Some(tally.first_day.map_or(day, |first| first.min(day)));
-                if event.kind != NO_CODE {
-                    tally.kinds[event.kind as usize] += 1;
-                    tally.money[event.kind as usize] |= !event.value.is_nan() && event.value != 0.0;
-                    tally.campaign[event.kind as usize] |= timeline.detail(index).campaign != NO_CODE;
-                }
-                if event.category != NO_CATEGORY {
-                    tally.categories[event.category as usize] += 1;
-                    *tally.pairs.entry((event.kind, event.category)).or_default() += 1;
-                }
-                if event.channel != NO_CODE {
-                    tally.channels[event.channel as usize] += 1;
-                }
-                if Some(u32::from(event.kind)) == order_kind && is_order_line(event) {
-                    if let Some(last) = last_order_day.replace(day)
-                        && last != day
-                    {
-                        tally.gaps += 1;
-                        tally.gap_days += i64::from(day.since(last));
-                    }
-                }
-            }
-        }
-        Ok::<_, SpillError>(tally)
-    };
-    Ok(timelines.map_parts(one)?.into_iter().fold(Tally::new(timelines), Tally::add))
-}
-
 /// Indices of the `most` largest counts above zero; equal counts in order of name.
 fn most_frequent(counts: &[u64], names: &[String], most: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..counts.len()).filter(|&i| counts[i] > 0).collect();
@@ -305,7 +211,7 @@ impl Plan {
         let vocabularies = &timelines.vocabularies;
         let order_event = &config.events.order_event;
         let order_kind = vocabularies.event.code(order_event);
-        let tally = tally(timelines, order_kind, frozen_at)?;
+        let tally = Tally::of(timelines, order_kind, frozen_at)?;
 
         let names = vocabularies.event.names();
         let mut kinds: Vec<usize> = most_frequent(&tally.kinds, names, max_event_types + 1);
@@ -325,7 +231,7 @@ impl Plan {
         let categories = most_frequent(&tally.categories, category_names, *max_categories);
         let pair_count = |kind: &Kind, category: usize| {
             let code = vocabularies.event.code(&kind.event)?;
-            tally.pairs.get(&(code as u16, category as u32)).copied()
+            Some(tally.pairs.count(code as u16, category as u32)).filter(|&count| count > 0)
         };
         let mut with_categories: Vec<(u64, usize)> = kinds
             .iter()
@@ -397,6 +303,7 @@ impl Plan {
         clock::declare(self, &mut declarations);
         sessions::declare(self, &mut declarations);
         affinity::declare(self, &mut declarations);
+        interest::declare(self, &mut declarations);
         unfinished::declare(self, &mut declarations);
         response::declare(self, &mut declarations);
         sequence::declare(self, &mut declarations);

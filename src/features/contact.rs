@@ -78,18 +78,39 @@ fn visit_steps(
     }
 }
 
-#[derive(Default)]
+/// How often each event came by each channel.
 struct PairTally {
-    counts: HashMap<Pair, u64>,
+    /// Code of the event × code of the channel, none last; a map where the table would be large.
+    table: Vec<u64>,
+    map: HashMap<Pair, u64>,
+    channels: usize,
     /// Any device.
     device: Option<u16>,
     has_devices: bool,
 }
 
+/// Cells of the largest table of pairs.
+const MOST_CELLS: usize = 1 << 16;
+
 impl PairTally {
+    fn new(kinds: usize, channels: usize) -> Self {
+        let cells = kinds * (channels + 1);
+        Self {
+            table: vec![0; if cells <= MOST_CELLS { cells } else { 0 }],
+            map: HashMap::new(),
+            channels,
+            device: None,
+            has_devices: false,
+        }
+    }
+
     fn take(&mut self, event: &Event, device: u16) {
         if event.kind != NO_CODE {
-            *self.counts.entry((event.kind, event.channel)).or_default() += 1;
+            let channel = usize::from(event.channel).min(self.channels);
+            match self.table.get_mut(usize::from(event.kind) * (self.channels + 1) + channel) {
+                Some(count) => *count += 1,
+                None => *self.map.entry((event.kind, event.channel)).or_default() += 1,
+            }
         }
         if device != NO_CODE {
             self.has_devices |= *self.device.get_or_insert(device) != device;
@@ -97,12 +118,24 @@ impl PairTally {
     }
 
     fn add(mut self, other: Self) -> Self {
-        for (pair, count) in other.counts {
-            *self.counts.entry(pair).or_default() += count;
+        self.table.iter_mut().zip(other.table).for_each(|(sum, count)| *sum += count);
+        for (pair, count) in other.map {
+            *self.map.entry(pair).or_default() += count;
         }
         self.has_devices |= other.has_devices || self.device.zip(other.device).is_some_and(|(a, b)| a != b);
         self.device = self.device.or(other.device);
         self
+    }
+
+    /// Those that occur.
+    fn pairs(self) -> Vec<(Pair, u64)> {
+        let width = self.channels + 1;
+        let of_table = self.table.into_iter().enumerate().map(|(cell, count)| {
+            let channel = cell % width;
+            let channel = if channel == self.channels { NO_CODE } else { channel as u16 };
+            (((cell / width) as u16, channel), count)
+        });
+        of_table.chain(self.map).filter(|(_, count)| *count > 0).collect()
     }
 }
 
@@ -117,18 +150,22 @@ impl Contacts {
         order_kind: Option<u32>,
         frozen_at: Day,
     ) -> Result<Self, SpillError> {
-        let of_part = |_: usize, partition: &Partition| {
-            let mut tally = PairTally::default();
+        if config.max_contact_points == 0 {
+            return Ok(Self::default());
+        }
+        let of_part = |mut tally: PairTally, partition: &Partition| {
             visit_steps(partition, order_kind, frozen_at, |event, detail, _| tally.take(event, detail.device));
-            Ok::<_, SpillError>(tally)
+            tally
         };
-        let tally = timelines.map_parts(of_part)?.into_iter().fold(PairTally::default(), PairTally::add);
+        let channels = timelines.vocabularies.channel.names().len();
+        let empty = || PairTally::new(timelines.vocabularies.event.names().len(), channels);
+        let tally = timelines.fold_parts(empty, of_part, PairTally::add)?;
         // Codes are in the order of the names: equal counts stay in that order, those without a channel last.
-        let mut pairs: Vec<(Pair, u64)> = tally.counts.into_iter().collect();
+        let has_devices = tally.has_devices;
+        let mut pairs: Vec<(Pair, u64)> = tally.pairs();
         pairs.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then(a.cmp(b)));
         pairs.truncate(config.max_contact_points);
-        let mut contacts =
-            Self { points: named(&pairs, &timelines.vocabularies), has_devices: tally.has_devices, ..Self::default() };
+        let mut contacts = Self { points: named(&pairs, &timelines.vocabularies), has_devices, ..Self::default() };
         if contacts.has_ways() {
             contacts.count_transitions(timelines, order_kind, frozen_at, config.max_transitions)?;
         }
@@ -154,8 +191,7 @@ impl Contacts {
     ) -> Result<(), SpillError> {
         let codes = PointCodes::new(self, &timelines.vocabularies);
         let states = self.states();
-        let of_part = |_: usize, partition: &Partition| {
-            let mut counts = vec![0u64; states * states];
+        let of_part = |mut counts: Vec<u64>, partition: &Partition| {
             let mut before = 0;
             visit_steps(partition, order_kind, frozen_at, |event, _, is_first| {
                 let point = codes.of(event.kind, event.channel);
@@ -164,12 +200,13 @@ impl Contacts {
                 }
                 before = point;
             });
-            Ok::<_, SpillError>(counts)
+            counts
         };
-        self.transitions = vec![0; states * states];
-        for counts in timelines.map_parts(of_part)? {
-            self.transitions.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-        }
+        let add = |mut sums: Vec<u64>, counts: Vec<u64>| {
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            sums
+        };
+        self.transitions = timelines.fold_parts(|| vec![0; states * states], of_part, add)?;
         let named = self.points.len();
         let mut ways: Vec<(usize, usize)> = (0..named)
             .flat_map(|from| (0..named).map(move |to| (from, to)))

@@ -108,7 +108,8 @@ impl Inputs {
                 wanted.push(column);
             }
         }
-        let of_kind = |kind: ColumnKind| columns[n_own..].iter().filter(move |column| column.1 == kind).map(|(name, _)| name);
+        let of_kind =
+            |kind: ColumnKind| columns[n_own..].iter().filter(move |column| column.1 == kind).map(|(name, _)| name);
         let mut extras: Vec<String> = match numbers {
             Some(numbers) => of_kind(ColumnKind::Number).filter(|name| numbers.contains(name)).cloned().collect(),
             None => of_kind(ColumnKind::Number).take(config.features.max_numbers).cloned().collect(),

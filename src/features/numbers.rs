@@ -52,15 +52,8 @@ struct Seen {
 }
 
 impl Seen {
-    const NOTHING: Self = Self {
-        count: 0,
-        sum: 0.0,
-        smallest: f64::NAN,
-        largest: f64::NAN,
-        last: f64::NAN,
-        before: f64::NAN,
-        time: 0,
-    };
+    const NOTHING: Self =
+        Self { count: 0, sum: 0.0, smallest: f64::NAN, largest: f64::NAN, last: f64::NAN, before: f64::NAN, time: 0 };
 }
 
 #[derive(Default)]

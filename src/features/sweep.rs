@@ -7,8 +7,8 @@ use super::catalogue::Plan;
 use super::contact::PointCodes;
 use super::roles::{RoleCodes, RoleSet};
 use super::{
-    activity, affinity, cadence, clock, decay, declared, first_order, numbers, pace, purchases, recency, response,
-    sequence, sessions, unfinished, windows,
+    activity, affinity, cadence, clock, decay, declared, first_order, interest, numbers, pace, purchases, recency,
+    response, sequence, sessions, unfinished, windows,
 };
 use crate::time::Day;
 use crate::timeline::{Detail, Event, EventColumns, NO_CATEGORY, NO_CODE, Timeline, Timelines, Vocabulary};
@@ -215,6 +215,7 @@ impl<'a> Sweep<'a> {
             clock: self.state("clock"),
             sessions: self.state("sessions"),
             affinity: self.state("affinity"),
+            interest: self.state("interest"),
             unfinished: self.state("unfinished"),
             response: self.state("response"),
             sequence: self.state("sequence"),
@@ -283,6 +284,7 @@ pub struct Walker<'a> {
     clock: Option<clock::State>,
     sessions: Option<sessions::State>,
     affinity: Option<affinity::State>,
+    interest: Option<interest::State>,
     unfinished: Option<unfinished::State>,
     response: Option<response::State>,
     sequence: Option<sequence::State>,
@@ -326,6 +328,7 @@ impl Walker<'_> {
             clock.reset();
             sessions.reset(plan);
             affinity.reset(plan);
+            interest.reset(plan);
             unfinished.reset(plan);
             response.reset();
             sequence.reset(plan);
@@ -361,6 +364,7 @@ impl Walker<'_> {
             clock.observe(&step);
             sessions.observe(plan, &step);
             affinity.observe(plan, &step);
+            interest.observe(&step);
             unfinished.observe(&step);
             response.observe(&step);
             sequence.observe(&self.sweep.sequence, &step);
@@ -394,6 +398,7 @@ impl Walker<'_> {
             clock.emit(plan, &mut row);
             sessions.emit(plan, as_of, &mut row);
             affinity.emit(plan, as_of, events, &self.marks, &mut row);
+            interest.emit(&mut row);
             unfinished.emit(plan, as_of, events, &self.marks, &mut row);
             response.emit(plan, as_of, &self.marks, &mut row);
             sequence.emit(plan, as_of, &mut row);

@@ -114,6 +114,11 @@ impl<'a> Timeline<'a> {
         (0..self.before(as_of)).filter(move |&i| self.details.get(i).is_none_or(|detail| detail.received < as_of.0))
     }
 
+    /// Whether more is known of events than [`Event`] tells.
+    pub fn has_details(&self) -> bool {
+        !self.details.is_empty()
+    }
+
     /// Whether any event arrived on a later day than it happened.
     pub fn has_late(&self) -> bool {
         let is_late =

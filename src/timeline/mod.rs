@@ -180,6 +180,28 @@ impl Timelines {
         Ok(results)
     }
 
+    /// All parts folded into one value. Where a part goes is not determined, so `fold` and `merge` must not care: they
+    /// add whole numbers, or take the smallest.
+    ///
+    /// # Errors
+    /// A part that cannot be read back.
+    pub fn fold_parts<T: Send>(
+        &self,
+        empty: impl Fn() -> T + Sync + Send,
+        fold: impl Fn(T, &Partition) -> T + Sync + Send,
+        merge: impl Fn(T, T) -> T + Sync + Send,
+    ) -> Result<T, SpillError> {
+        let mut all = empty();
+        for stretch in self.stretches() {
+            let one = stretch
+                .into_par_iter()
+                .try_fold(&empty, |folded, index| Ok(fold(folded, &*self.part(index)?)))
+                .try_reduce(&empty, |a, b| Ok(merge(a, b)))?;
+            all = merge(all, one);
+        }
+        Ok(all)
+    }
+
     /// What `of` makes of each key, in order; keys ascend by part. A part is loaded once.
     ///
     /// # Errors

@@ -1,0 +1,175 @@
+//! What the events known at a day hold: counted once, to choose the columns of a catalogue.
+
+use hashbrown::HashMap;
+
+use super::sweep::is_order_line;
+use crate::time::Day;
+use crate::timeline::{NO_CATEGORY, NO_CODE, SpillError, Timelines};
+
+/// Pairs of kind and category are counted in a table of at most this many cells, in a map beyond.
+const MOST_CELLS: usize = 1 << 16;
+
+/// How often each kind of event occurs in each category.
+pub(super) enum Pairs {
+    /// Kind × category.
+    Table { categories: usize, counts: Vec<u64> },
+    /// Those that occur.
+    Map(HashMap<(u16, u32), u64>),
+}
+
+impl Pairs {
+    fn new(kinds: usize, categories: usize) -> Self {
+        if kinds.saturating_mul(categories) <= MOST_CELLS {
+            Self::Table { categories, counts: vec![0; kinds * categories] }
+        } else {
+            Self::Map(HashMap::new())
+        }
+    }
+
+    fn take(&mut self, kind: u16, category: u32) {
+        match self {
+            Self::Table { categories, counts } => counts[kind as usize * *categories + category as usize] += 1,
+            Self::Map(counts) => *counts.entry((kind, category)).or_default() += 1,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Table { counts, .. }, Self::Table { counts: more, .. }) => {
+                counts.iter_mut().zip(more).for_each(|(sum, count)| *sum += count);
+            }
+            (Self::Map(counts), Self::Map(more)) => {
+                more.into_iter().for_each(|(pair, count)| *counts.entry(pair).or_default() += count);
+            }
+            _ => unreachable!("made for the same vocabularies"),
+        }
+    }
+
+    /// How often a kind occurs in a category.
+    pub(super) fn count(&self, kind: u16, category: u32) -> u64 {
+        match self {
+            Self::Table { categories, counts } => counts[kind as usize * categories + category as usize],
+            Self::Map(counts) => counts.get(&(kind, category)).copied().unwrap_or(0),
+        }
+    }
+}
+
+pub(super) struct Tally {
+    pub(super) kinds: Vec<u64>,
+    /// Kinds of which any event has money.
+    pub(super) money: Vec<bool>,
+    /// Kinds of which any event names a campaign.
+    pub(super) campaign: Vec<bool>,
+    pub(super) categories: Vec<u64>,
+    pub(super) channels: Vec<u64>,
+    pub(super) pairs: Pairs,
+    /// Gaps between a customer's days with an order, and their days.
+    pub(super) gaps: u64,
+    pub(super) gap_days: i64,
+    /// Whether any event has a time of day.
+    pub(super) has_times: bool,
+    pub(super) first_day: Option<Day>,
+    /// Numeric extras that any event has.
+    pub(super) numbers: Vec<bool>,
+}
+
+impl Tally {
+    fn new(timelines: &Timelines) -> Self {
+        let vocabularies = &timelines.vocabularies;
+        let kinds = vocabularies.event.names().len();
+        let categories = vocabularies.category.names().len();
+        Self {
+            kinds: vec![0; kinds],
+            money: vec![false; kinds],
+            campaign: vec![false; kinds],
+            categories: vec![0; categories],
+            channels: vec![0; vocabularies.channel.names().len()],
+            pairs: Pairs::new(kinds, categories),
+            gaps: 0,
+            gap_days: 0,
+            has_times: false,
+            first_day: None,
+            numbers: vec![false; timelines.numbers.len()],
+        }
+    }
+
+    /// Counts the events known at `frozen_at`.
+    ///
+    /// # Errors
+    /// Timelines on disk that cannot be read back.
+    pub(super) fn of(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Result<Self, SpillError> {
+        let order_kind = order_kind.map_or(NO_CODE, |code| code as u16);
+        timelines.fold_parts(
+            || Self::new(timelines),
+            |mut tally, partition| {
+                for customer in 0..partition.customers() {
+                    tally.take(partition.timeline(customer), order_kind, frozen_at);
+                }
+                tally
+            },
+            Self::add,
+        )
+    }
+
+    fn take(&mut self, timeline: crate::timeline::Timeline, order_kind: u16, frozen_at: Day) {
+        let mut last_order_day = None;
+        let mut first = None;
+        for index in timeline.known_at(frozen_at) {
+            let event = &timeline.events[index];
+            first.get_or_insert(event.time);
+            if !self.has_times {
+                self.has_times = event.time != event.day().start_micros();
+            }
+            for (seen, number) in self.numbers.iter_mut().zip(timeline.numbers(index)) {
+                *seen |= !number.is_nan();
+            }
+            if event.channel != NO_CODE {
+                self.channels[event.channel as usize] += 1;
+            }
+            if event.category != NO_CATEGORY {
+                self.categories[event.category as usize] += 1;
+                if event.kind != NO_CODE {
+                    self.pairs.take(event.kind, event.category);
+                }
+            }
+            if event.kind == NO_CODE {
+                continue;
+            }
+            let kind = event.kind as usize;
+            self.kinds[kind] += 1;
+            self.money[kind] |= !event.value.is_nan() && event.value != 0.0;
+            if timeline.has_details() {
+                self.campaign[kind] |= timeline.detail(index).campaign != NO_CODE;
+            }
+            if event.kind == order_kind && is_order_line(event) {
+                let day = event.day();
+                if let Some(last) = last_order_day.replace(day)
+                    && last != day
+                {
+                    self.gaps += 1;
+                    self.gap_days += i64::from(day.since(last));
+                }
+            }
+        }
+        if let Some(first) = first.map(Day::of_wall) {
+            self.first_day = Some(self.first_day.map_or(first, |day| day.min(first)));
+        }
+    }
+
+    fn add(mut self, other: Self) -> Self {
+        let sum = |to: &mut Vec<u64>, from: Vec<u64>| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        sum(&mut self.kinds, other.kinds);
+        sum(&mut self.categories, other.categories);
+        sum(&mut self.channels, other.channels);
+        let any = |to: &mut Vec<bool>, from: Vec<bool>| to.iter_mut().zip(from).for_each(|(to, from)| *to |= from);
+        any(&mut self.money, other.money);
+        any(&mut self.campaign, other.campaign);
+        any(&mut self.numbers, other.numbers);
+        self.pairs.add(other.pairs);
+        self.gaps += other.gaps;
+        self.gap_days += other.gap_days;
+        self.has_times |= other.has_times;
+        self.first_day = [self.first_day, other.first_day].into_iter().flatten().min();
+        self
+    }
+}
