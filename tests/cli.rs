@@ -173,11 +173,16 @@ fn dataset(name: &str) -> Option<PathBuf> {
 #[test]
 fn every_command_has_help_with_examples_and_just_these_flags() {
     let common = ["help", "json", "quiet", "threads", "version"];
-    let commands: [(&str, &str, &[&str]); 9] = [
+    let commands: [(&str, &str, &[&str]); 10] = [
         (TRAIN, "", &[]),
-        (TRAIN, "fit", &["as-of", "config", "dry-run", "events", "out", "print-config", "rejects"]),
+        (
+            TRAIN,
+            "fit",
+            &["as-of", "config", "dry-run", "events", "memory", "out", "print-config", "rejects", "spill-dir"],
+        ),
+        (TRAIN, "build", &["as-of", "config", "double", "dry-run", "events", "memory", "out", "rejects", "spill-dir"]),
         (TRAIN, "check", &["config", "events"]),
-        (TRAIN, "features", &["as-of", "bundle", "config", "events"]),
+        (TRAIN, "features", &["as-of", "bundle", "config", "events", "memory", "spill-dir"]),
         (TRAIN, "simulate", &["customers", "days", "dirty-share", "late-share", "out", "seed", "start"]),
         (TRAIN, "demo", &["customers", "root"]),
         (SCORE, "", &[]),
@@ -190,10 +195,12 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
                 "events",
                 "format",
                 "max-gap",
+                "memory",
                 "out",
                 "rejects",
                 "segments",
                 "segments-out",
+                "spill-dir",
                 "with-features",
             ],
         ),
@@ -235,7 +242,9 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
 #[test]
 fn the_examples_in_the_help_are_understood() {
     let here = tempfile::tempdir().unwrap(); // where none of the files is: refused, but not for the flags
-    for (program, commands) in [(TRAIN, &["", "fit", "check", "features"][..]), (SCORE, &["", "run", "segment"])] {
+    for (program, commands) in
+        [(TRAIN, &["", "fit", "check", "features", "build"][..]), (SCORE, &["", "run", "segment"])]
+    {
         let name = Path::new(program).file_stem().unwrap().to_str().unwrap();
         for command in commands {
             let help = done(program, here.path(), &format!("{command} --help")).out;
@@ -263,6 +272,9 @@ fn wrong_flags_and_dates_end_with_code_2_and_say_what_was_meant() {
     misused(TRAIN, "fit --events shop.csv --as-of 2024-13-01", &["2024-13-01", "no date", "2026-08-21"]);
     misused(TRAIN, "fit --events shop.csv --as-of 2023-02-29", &["2023-02-29", "no date"]);
     misused(TRAIN, "fit --events shop.csv --as-of 31.12.2024", &["31.12.2024", "no date"]);
+    misused(TRAIN, "build --events shop.csv --memory lots", &["--memory", "`lots` is no size", "1GiB"]);
+    misused(TRAIN, "build --events shop.csv --memory 64MiB", &["--memory", "at least 256.0 MiB"]);
+    misused(TRAIN, "build --events shop.csv --spill-dir tmp", &["--memory"]);
     misused(TRAIN, "fit --events shop.csv --threads 0", &["--threads", "1..=1024"]);
     misused(TRAIN, "simulate --customers many", &["--customers", "many"]);
     misused(SCORE, "run --events shop.csv", &["--bundle"]);
@@ -801,6 +813,30 @@ fn the_demo_runs_every_stage_and_its_commands_work_when_typed() {
     same_tree(&scores, &tree(&place["scores"]), "run again");
     same_tree(&segments, &tree(&place["segments"]), "segment again");
     assert!(here.path().join("models/shop/current").is_file());
+}
+
+#[test]
+fn the_commands_of_the_readme_work_when_typed() {
+    let here = tempfile::tempdir().unwrap();
+    done(TRAIN, here.path(), "demo --customers 500 --quiet");
+    fs::create_dir(here.path().join("data")).unwrap();
+    for entry in fs::read_dir(here.path().join("datasets/demo/events")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, here.path().join("data").join(path.file_name().unwrap())).unwrap();
+    }
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let programs = Path::new(TRAIN).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut typed = 0;
+    for command in blocks.flat_map(str::lines).filter(|line| line.starts_with("bellwether-")) {
+        let ended = Command::new("sh").arg("-c").arg(command).current_dir(here.path()).env("PATH", &path).output();
+        let ended = ended.unwrap();
+        assert!(ended.status.success(), "{command}\n{}", String::from_utf8_lossy(&ended.stderr));
+        typed += 1;
+    }
+    assert!(typed >= 6, "{typed} commands");
+    assert!(here.path().join("features.parquet").is_file());
 }
 
 // -------------------------------------------------------------------------------- killed runs

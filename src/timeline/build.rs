@@ -116,10 +116,20 @@ pub(super) fn partition_of(hash: u64) -> usize {
     (hash >> (64 - PARTITIONS.trailing_zeros())) as usize
 }
 
-/// One batch coded, its rows grouped by partition. Its buffers serve one round after another.
+/// Rows that are grouped together: few enough for a core's own cache.
+const GROUPED_ROWS: usize = 1 << 15;
+
+/// Ids of texts that are fetched together, so that the memory answers for all of them at once.
+const FETCHED_IDS: usize = 32;
+
+/// A stretch of a batch coded, its rows grouped by partition. Its buffers serve one round after another.
 struct Grouped {
+    /// First row of the stretch, and the row after its last.
+    stretch: std::ops::Range<usize>,
     /// Customer hashes, grouped.
     hashes: Vec<u64>,
+    /// Ids that are numbers, grouped.
+    numbers: Vec<i64>,
     /// Row of the batch, grouped.
     rows: Vec<u32>,
     events: EventColumns,
@@ -131,7 +141,9 @@ struct Grouped {
 impl Default for Grouped {
     fn default() -> Self {
         Self {
+            stretch: 0..0,
             hashes: Vec::new(),
+            numbers: Vec::new(),
             rows: Vec::new(),
             events: EventColumns::default(),
             starts: [0; PARTITIONS + 1],
@@ -151,12 +163,17 @@ struct Codes<'a> {
 
 impl Grouped {
     fn fill(&mut self, batch: &EventBatch, codes: &Codes, shape: Shape) {
-        let n = batch.len();
+        let stretch = self.stretch.clone();
+        let n = stretch.len();
         self.unsorted.clear();
         match &batch.customer {
-            Ids::Integers(ids) => self.unsorted.extend(ids.iter().map(|&id| CustomerId::of_number(id).hash())),
+            Ids::Integers(ids) => {
+                self.unsorted.extend(ids[stretch.clone()].iter().map(|&id| CustomerId::of_number(id).hash()));
+                self.numbers.resize(n, 0);
+            }
             Ids::Texts(ids) => {
-                self.unsorted.extend((0..n).map(|row| CustomerId::of(ids.value(row)).hash()));
+                self.unsorted.extend(stretch.clone().map(|row| CustomerId::of(ids.value(row)).hash()));
+                self.numbers.clear();
             }
         }
         self.starts.fill(0);
@@ -171,12 +188,15 @@ impl Grouped {
         self.events.reset(shape, n);
         let mut next = self.starts;
         let value = batch.value.as_deref();
-        for (row, &hash) in self.unsorted.iter().enumerate() {
+        for (row, &hash) in stretch.zip(&self.unsorted) {
             let next = &mut next[partition_of(hash)];
             let slot = *next as usize;
             *next += 1;
             self.hashes[slot] = hash;
             self.rows[slot] = row as u32;
+            if let Ids::Integers(ids) = &batch.customer {
+                self.numbers[slot] = ids[row];
+            }
             self.events.events[slot] = Event {
                 time: batch.time[row],
                 value: value.map_or(f64::NAN, |value| value[row]),
@@ -228,13 +248,27 @@ impl Grouped {
     fn append_to(&self, growing: &mut Growing, batch: &EventBatch, partition: usize) {
         let slots = self.starts[partition] as usize..self.starts[partition + 1] as usize;
         growing.owners.reserve(slots.len());
-        for (&hash, &row) in self.hashes[slots.clone()].iter().zip(&self.rows[slots.clone()]) {
-            let id = match &batch.customer {
-                Ids::Integers(ids) => CustomerId::of_number(ids[row as usize]),
-                Ids::Texts(ids) => CustomerId::of(ids.value(row as usize)),
-            };
-            let customer = growing.customer(id, hash);
-            growing.owners.push(customer);
+        match &batch.customer {
+            Ids::Integers(_) => {
+                for (&hash, &number) in self.hashes[slots.clone()].iter().zip(&self.numbers[slots.clone()]) {
+                    let customer = growing.customer(CustomerId::of_number(number), hash);
+                    growing.owners.push(customer);
+                }
+            }
+            Ids::Texts(ids) => {
+                let chunks =
+                    self.rows[slots.clone()].chunks(FETCHED_IDS).zip(self.hashes[slots.clone()].chunks(FETCHED_IDS));
+                for (rows, hashes) in chunks {
+                    let mut fetched = [CustomerId::Number(0); FETCHED_IDS];
+                    for (id, &row) in fetched.iter_mut().zip(rows) {
+                        *id = CustomerId::of(ids.value(row as usize));
+                    }
+                    for (&id, &hash) in fetched.iter().zip(hashes) {
+                        let customer = growing.customer(id, hash);
+                        growing.owners.push(customer);
+                    }
+                }
+            }
         }
         growing.events.extend(self.events.slice(slots));
     }
@@ -310,18 +344,27 @@ impl TimelineBuilder {
         fits("device", &vocabularies.device)?;
         fits("campaign", &vocabularies.campaign)?;
 
-        if self.grouped.len() < batches.len() {
-            self.grouped.resize_with(batches.len(), Grouped::default);
+        let stretches: Vec<(usize, std::ops::Range<usize>)> = batches
+            .iter()
+            .enumerate()
+            .flat_map(|(index, batch)| {
+                let n = batch.len();
+                (0..n).step_by(GROUPED_ROWS).map(move |start| (index, start..(start + GROUPED_ROWS).min(n)))
+            })
+            .collect();
+        if self.grouped.len() < stretches.len() {
+            self.grouped.resize_with(stretches.len(), Grouped::default);
         }
         let shape = self.shape;
-        let grouped = &mut self.grouped[..batches.len()];
-        grouped.par_iter_mut().zip(batches).zip(&codes).for_each(|((grouped, batch), codes)| {
-            grouped.fill(batch, codes, shape);
+        let grouped = &mut self.grouped[..stretches.len()];
+        grouped.par_iter_mut().zip(&stretches).for_each(|(grouped, (index, stretch))| {
+            grouped.stretch = stretch.clone();
+            grouped.fill(&batches[*index], &codes[*index], shape);
         });
         let grouped = &*grouped;
         self.growing.par_iter_mut().enumerate().for_each(|(p, growing)| {
-            for (grouped, batch) in grouped.iter().zip(batches) {
-                grouped.append_to(growing, batch, p);
+            for (grouped, (index, _)) in grouped.iter().zip(&stretches) {
+                grouped.append_to(growing, &batches[*index], p);
             }
         });
         for batch in batches {

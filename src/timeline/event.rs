@@ -207,6 +207,24 @@ impl EventColumns {
         self.conditions.extend_from_slice(from.conditions);
     }
 
+    /// These events, in this order.
+    pub(super) fn picked(&self, from: &[u32]) -> Self {
+        let n = self.n_numbers;
+        let details = if self.details.is_empty() { &[][..] } else { from };
+        let conditions = if self.conditions.is_empty() { &[][..] } else { from };
+        Self {
+            events: from.iter().map(|&row| self.events[row as usize]).collect(),
+            details: details.iter().map(|&row| self.details[row as usize]).collect(),
+            numbers: if n == 0 {
+                Vec::new()
+            } else {
+                from.iter().flat_map(|&row| &self.numbers[row as usize * n..(row as usize + 1) * n]).copied().collect()
+            },
+            n_numbers: n,
+            conditions: conditions.iter().map(|&row| self.conditions[row as usize]).collect(),
+        }
+    }
+
     /// Puts event `from` of `other`, which has the same columns, in place `to`.
     pub(super) fn put(&mut self, to: usize, other: &Self, from: usize) {
         self.events[to] = other.events[from];

@@ -78,14 +78,15 @@ pub(super) fn sort_timelines(growing: Growing, recode: &Recode) -> Partition {
         starts[c + 1] += starts[c];
     }
     let mut next = starts.clone();
-    let mut sorted = EventColumns::default();
-    sorted.reset(events.shape(), events.len());
-    for (from, &owner) in owners.iter().enumerate() {
+    let mut from = vec![0u32; owners.len()];
+    for (row, &owner) in owners.iter().enumerate() {
         let slot = &mut next[place[owner as usize] as usize];
-        sorted.put(*slot, &events, from);
+        from[*slot] = row as u32;
         *slot += 1;
     }
-    drop(events);
+    drop(owners);
+    let mut sorted = events.picked(&from);
+    drop((events, from));
     recode.apply(&mut sorted);
     let mut sorter = Sorter::default();
     for c in 0..n_customers {
