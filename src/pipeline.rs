@@ -108,11 +108,16 @@ pub fn read_timelines(
     let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
     let mut reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
     let mut builder = TimelineBuilder::within(budget.clone());
+    let mut is_first = true;
     while let Some(mut batches) = reader.next_round()? {
         batches.par_iter_mut().try_for_each(|batch| inputs.conditions.mark(batch))?;
         builder.append(&batches)?;
         let (done, total) = reader.progress();
         observer.advance(done, total);
+        if is_first && done > 0 {
+            builder.expect(total as f64 / done as f64);
+        }
+        is_first = false;
     }
     let summary = reader.finish()?;
     left_out(&summary, observer);

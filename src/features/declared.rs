@@ -97,6 +97,8 @@ struct Reading {
     stream: usize,
     agg: Aggregate,
     window_days: Option<u16>,
+    /// Events are counted, whatever their values.
+    counts_all: bool,
 }
 
 /// Declarations made ready for the codes of one set of timelines.
@@ -115,6 +117,7 @@ impl Compiled {
     pub(super) fn new(plan: &Plan, vocabularies: &Vocabularies, numbers: &[NumberColumn]) -> Self {
         let bits = conditions(&plan.declared);
         let mut compiled = Self::default();
+        let mut keys = Vec::with_capacity(plan.declared.len());
         for feature in &plan.declared {
             let bit = feature.condition.as_ref().map(|condition| {
                 bits.iter().position(|other| other == condition).expect("collected from the same list") as u32
@@ -134,11 +137,23 @@ impl Compiled {
                 condition: bit.filter(|_| feature.agg != Aggregate::Streak),
                 source,
             };
-            let stream = compiled.streams.iter().position(|other| *other == key).unwrap_or_else(|| {
+            keys.push(key);
+            if source != Source::Nothing && !compiled.streams.contains(&key) {
+                compiled.streams.push(key);
+            }
+        }
+        for (feature, key) in plan.declared.iter().zip(keys) {
+            // What counts events alone can count those of any stream of theirs.
+            let serves = |other: &StreamKey| {
+                *other == key
+                    || (key.source == Source::Nothing && (other.kind, other.condition) == (key.kind, key.condition))
+            };
+            let stream = compiled.streams.iter().position(serves).unwrap_or_else(|| {
                 compiled.streams.push(key);
                 compiled.streams.len() - 1
             });
-            compiled.readings.push(Reading { stream, agg: feature.agg, window_days: feature.window_days });
+            let counts_all = key.source == Source::Nothing;
+            compiled.readings.push(Reading { stream, agg: feature.agg, window_days: feature.window_days, counts_all });
         }
         let streams_of = |kind: u16| {
             let is_of = |key: &StreamKey| key.kind.is_none() || (key.kind == Some(kind) && kind != NO_CODE);
@@ -210,6 +225,12 @@ impl State {
     pub(super) fn emit(&mut self, compiled: &Compiled, as_of: Day, row: &mut Row) {
         for reading in &compiled.readings {
             let Stream { times, values } = &self.streams[reading.stream];
+            if times.is_empty() {
+                let is_zero =
+                    matches!(reading.agg, Aggregate::Count | Aggregate::Sum | Aggregate::Distinct | Aggregate::Streak);
+                row.push(if is_zero { 0.0 } else { f64::NAN });
+                continue;
+            }
             let start = reading.window_days.map_or(0, |days| {
                 let start = as_of.plus(-i32::from(days)).start_micros();
                 times.partition_point(|&time| time < start)
@@ -218,7 +239,7 @@ impl State {
             let values = values.get(start..).unwrap_or_default();
             let known = || values.iter().copied().filter(|value| !value.is_nan());
             row.push(match reading.agg {
-                Aggregate::Count if compiled.streams[reading.stream].source == Source::Nothing => times.len() as f64,
+                Aggregate::Count if reading.counts_all => times.len() as f64,
                 Aggregate::Count => known().count() as f64,
                 Aggregate::Sum => known().fold(0.0, |sum, value| sum + value), // an empty `sum()` is -0
                 Aggregate::Mean => {

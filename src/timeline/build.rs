@@ -89,7 +89,7 @@ impl Growing {
     /// Position of a customer, who is new or known.
     pub(super) fn customer(&mut self, id: CustomerId, hash: u64) -> u32 {
         let customers = &mut self.customers;
-        let is_same = |&(other, c): &(u64, u32)| other == hash && customers.id(c as usize) == id;
+        let is_same = |&(other, c): &(u64, u32)| other == hash && customers.is(c as usize, id);
         if let Some(&(_, customer)) = self.table.find(hash, is_same) {
             return customer;
         }
@@ -118,6 +118,12 @@ pub(super) fn partition_of(hash: u64) -> usize {
 
 /// Rows that are grouped together: few enough for a core's own cache.
 const GROUPED_ROWS: usize = 1 << 15;
+
+/// Partitions are not quite even.
+const HEADROOM: f64 = 1.1;
+
+/// An estimate from the first rows may be far off.
+const MOST_EXPECTED: f64 = 1000.0;
 
 /// Ids of texts that are fetched together, so that the memory answers for all of them at once.
 const FETCHED_IDS: usize = 32;
@@ -169,11 +175,9 @@ impl Grouped {
         match &batch.customer {
             Ids::Integers(ids) => {
                 self.unsorted.extend(ids[stretch.clone()].iter().map(|&id| CustomerId::of_number(id).hash()));
-                self.numbers.resize(n, 0);
             }
             Ids::Texts(ids) => {
                 self.unsorted.extend(stretch.clone().map(|row| CustomerId::of(ids.value(row)).hash()));
-                self.numbers.clear();
             }
         }
         self.starts.fill(0);
@@ -183,21 +187,26 @@ impl Grouped {
         for p in 0..PARTITIONS {
             self.starts[p + 1] += self.starts[p];
         }
-        self.hashes.resize(n, 0);
         self.rows.resize(n, 0);
-        self.events.reset(shape, n);
         let mut next = self.starts;
-        let value = batch.value.as_deref();
-        for (row, &hash) in stretch.zip(&self.unsorted) {
+        for (row, &hash) in self.unsorted.iter().enumerate() {
             let next = &mut next[partition_of(hash)];
-            let slot = *next as usize;
+            self.rows[*next as usize] = row as u32;
             *next += 1;
-            self.hashes[slot] = hash;
-            self.rows[slot] = row as u32;
-            if let Ids::Integers(ids) = &batch.customer {
-                self.numbers[slot] = ids[row];
-            }
-            self.events.events[slot] = Event {
+        }
+        let (rows, unsorted) = (&self.rows, &self.unsorted);
+        self.hashes.clear();
+        self.hashes.extend(rows.iter().map(|&row| unsorted[row as usize]));
+        rows_from(&mut self.rows, stretch.start);
+        self.numbers.clear();
+        if let Ids::Integers(ids) = &batch.customer {
+            self.numbers.extend(self.rows.iter().map(|&row| ids[row as usize]));
+        }
+        self.events.reset(shape, n);
+        let value = batch.value.as_deref();
+        for (event, &row) in self.events.events.iter_mut().zip(&self.rows) {
+            let row = row as usize;
+            *event = Event {
                 time: batch.time[row],
                 value: value.map_or(f64::NAN, |value| value[row]),
                 category: codes.category.wide(row),
@@ -272,6 +281,11 @@ impl Grouped {
         }
         growing.events.extend(self.events.slice(slots));
     }
+}
+
+/// Rows of a stretch become rows of its batch.
+fn rows_from(rows: &mut [u32], start: usize) {
+    rows.iter_mut().for_each(|row| *row += start as u32);
 }
 
 fn has_details(batch: &EventBatch) -> bool {
@@ -379,6 +393,18 @@ impl TimelineBuilder {
             self.put_aside()?;
         }
         Ok(())
+    }
+
+    /// Makes room for `times` as many events as there are, so that nothing is moved while they come. Room that is not
+    /// used costs no memory. With a budget there is none to make.
+    pub fn expect(&mut self, times: f64) {
+        if self.budget.bytes.is_none() {
+            self.growing.par_iter_mut().for_each(|growing| {
+                let more = (growing.owners.len() as f64 * (times * HEADROOM - 1.0).clamp(0.0, MOST_EXPECTED)) as usize;
+                growing.owners.reserve(more);
+                growing.events.reserve(more, self.shape);
+            });
+        }
     }
 
     /// Moves all that has grown to disk.

@@ -14,8 +14,11 @@ impl<'a> CustomerId<'a> {
     pub fn of(text: &'a str) -> Self {
         let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
         let is_number = matches!(digits, [b'1'..=b'9', ..] if digits.len() <= 19) || text == "0";
+        if !is_number {
+            return Self::Text(text);
+        }
         match text.parse::<i64>() {
-            Ok(number) if is_number && number != NO_NUMBER => Self::Number(number),
+            Ok(number) if number != NO_NUMBER => Self::Number(number),
             _ => Self::Text(text),
         }
     }
@@ -73,14 +76,26 @@ impl Customers {
         self.hashes.len()
     }
 
+    fn text(&self, customer: usize) -> &[u8] {
+        let start = if customer == 0 { 0 } else { self.ends[customer - 1] };
+        &self.text[start..self.ends[customer]]
+    }
+
     pub(super) fn id(&self, customer: usize) -> CustomerId<'_> {
         match self.numbers[customer] {
             NO_NUMBER => {
-                let start = if customer == 0 { 0 } else { self.ends[customer - 1] };
-                let text = std::str::from_utf8(&self.text[start..self.ends[customer]]);
+                let text = std::str::from_utf8(self.text(customer));
                 CustomerId::Text(text.expect("ids come from Arrow strings"))
             }
             number => CustomerId::Number(number),
+        }
+    }
+
+    /// Whether a customer is called so.
+    pub(super) fn is(&self, customer: usize, id: CustomerId) -> bool {
+        match id {
+            CustomerId::Number(number) => self.numbers[customer] == number,
+            CustomerId::Text(text) => self.numbers[customer] == NO_NUMBER && self.text(customer) == text.as_bytes(),
         }
     }
 

@@ -165,6 +165,13 @@ impl EventColumns {
         self.conditions.resize(if shape.conditions { n } else { 0 }, 0);
     }
 
+    pub(super) fn reserve(&mut self, more: usize, shape: Shape) {
+        self.events.reserve(more);
+        self.details.reserve(if shape.details { more } else { 0 });
+        self.numbers.reserve(more * shape.numbers);
+        self.conditions.reserve(if shape.conditions { more } else { 0 });
+    }
+
     pub(super) fn len(&self) -> usize {
         self.events.len()
     }
