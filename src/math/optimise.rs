@@ -16,10 +16,10 @@ pub const MOST_ITERATIONS: u64 = 200;
 const MOST_EVALUATIONS: u64 = 1000;
 
 /// The walls: no coordinate goes further from 0. Coordinates are logarithms of scaled parameters, and e^23 is 1e10.
-const WALL: f64 = 23.0;
+pub(super) const WALL: f64 = 23.0;
 
 /// Converged: the gradient of the objective per observation, which is of the order of 1, has a norm below this.
-const GRADIENT_TOLERANCE: f64 = 1e-9;
+pub(super) const GRADIENT_TOLERANCE: f64 = 1e-9;
 
 /// A run ends when so many evaluations in a row have not lowered the cost by more than [`ROUNDING`] of itself: what
 /// goes on then is a line search in the noise of the last digits.
@@ -30,7 +30,7 @@ const ROUNDING: f64 = 1e-15;
 
 /// Near enough where rounding lets the objective rise no further: its values of order 1 to 10 per observation are
 /// known to 1e-15, so the step left is about 1e-7.
-const STALLED_TOLERANCE: f64 = 1e-6;
+pub(super) const STALLED_TOLERANCE: f64 = 1e-6;
 
 /// Corrections that L-BFGS remembers; more than the models have parameters.
 const MEMORY: usize = 7;

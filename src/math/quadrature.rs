@@ -3,7 +3,7 @@
 /// Positive nodes and their weights of the 16-point Gauss-Legendre rule on [-1, 1]: Abramowitz & Stegun (1964),
 /// table 25.4, recomputed with 40 digits.
 #[allow(clippy::excessive_precision)] // all digits of the source
-const LEGENDRE_16: [(f64, f64); 8] = [
+pub const LEGENDRE_16: [Node; 8] = [
     (0.095_012_509_837_637_440_19, 0.189_450_610_455_068_496_3),
     (0.281_603_550_779_258_913_2, 0.182_603_415_044_923_588_9),
     (0.458_016_777_657_227_386_3, 0.169_156_519_395_002_538_2),
@@ -12,6 +12,15 @@ const LEGENDRE_16: [(f64, f64); 8] = [
     (0.865_631_202_387_831_743_9, 0.095_158_511_682_492_784_81),
     (0.944_575_023_073_232_576_1, 0.062_253_523_938_647_892_86),
     (0.989_400_934_991_649_932_6, 0.027_152_459_411_754_094_85),
+];
+
+/// Positive nodes and their weights of the 8-point rule on [-1, 1], from the same table.
+#[allow(clippy::excessive_precision)] // all digits of the source
+pub const LEGENDRE_8: [Node; 4] = [
+    (0.183_434_642_495_649_804_9, 0.362_683_783_378_361_982_9),
+    (0.525_532_409_916_328_985_8, 0.313_706_645_877_887_287_3),
+    (0.796_666_477_413_626_739_6, 0.222_381_034_453_374_470_5),
+    (0.960_289_856_497_536_231_7, 0.101_228_536_290_376_259_2),
 ];
 
 /// A node and its weight.
@@ -124,6 +133,11 @@ mod tests {
             let got: f64 = legendre(0.0, 2.0).map(|(x, w)| w * x.powi(degree)).sum();
             let want = 2f64.powi(degree + 1) / f64::from(degree + 1);
             assert!((got / want - 1.0).abs() < ROUNDING, "degree {degree}: {got} is not {want}");
+        }
+        for degree in (0..=14).step_by(2) {
+            let got: f64 = LEGENDRE_8.iter().map(|(x, w)| 2.0 * w * x.powi(degree)).sum();
+            let want = 2.0 / f64::from(degree + 1);
+            assert!((got / want - 1.0).abs() < ROUNDING, "8 nodes, degree {degree}: {got} is not {want}");
         }
         // and not beyond: a table of another order would be caught
         let got: f64 = legendre(-1.0, 1.0).map(|(x, w)| w * x.powi(32)).sum();

@@ -22,6 +22,18 @@ pub fn digamma(z: f64) -> f64 {
     statrs::function::gamma::digamma(z)
 }
 
+/// `ψ'(z)` for `z > 0`: AS 6.4.6 up to where AS 6.4.12 is exact to rounding.
+pub fn trigamma(z: f64) -> f64 {
+    let (mut base, mut below) = (z, 0.0);
+    while base < STIRLING_FROM {
+        below += 1.0 / (base * base);
+        base += 1.0;
+    }
+    let w = 1.0 / (base * base);
+    let series = 1.0 / 30.0 - w * (1.0 / 42.0 - w * (1.0 / 30.0 - w * (5.0 / 66.0 - w * (691.0 / 2730.0))));
+    below + (1.0 + (0.5 + (1.0 / 6.0 - w * series) / base) / base) / base
+}
+
 /// `ln Γ(z + n) − ln Γ(z)` for `z > 0` and `n >= 0`, without the cancellation of the two logarithms: at
 /// `z = 20,000` and `n = 0.8` the plain difference keeps 10 digits.
 pub fn ln_gamma_ratio(z: f64, n: f64) -> f64 {
@@ -138,6 +150,23 @@ mod tests {
             (20000.25, 9.9034750525621716653),
         ] {
             assert_close(digamma(z), want, 1.0, &format!("digamma({z})"));
+        }
+    }
+
+    #[test] // mpmath: psi(1, z)
+    fn trigamma_agrees_with_high_precision_values() {
+        for (z, want) in [
+            (1e-8, 10000000000000001.645),
+            (0.003, 111112.74886194769005),
+            (0.2426, 18.198210324240314736),
+            (0.793, 2.3308658512679494398),
+            (2.426, 0.50847184848025801516),
+            (14.99, 0.068985766621386454464),
+            (15.01, 0.068890754521990004736),
+            (100.5, 0.0099999166695831027116),
+            (20000.25, 0.000050000624997395540365),
+        ] {
+            assert_close(trigamma(z), want, 1e-6, &format!("trigamma({z})"));
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::btyd::{BtydError, BtydModel, Histories, OrdersModel, Rfm, Spend};
 use crate::features::is_order_line;
 use crate::time::Day;
-use crate::timeline::{History, SpillError, Timeline, Timelines, Vocabularies};
+use crate::timeline::{Event, History, SpillError, Timeline, Timelines, Vocabularies};
 
 /// What an occurrence model is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,11 +53,21 @@ impl Subject {
 impl SubjectReader {
     /// What is known at `as_of`; `None` for a customer who has never done it.
     pub fn history(&self, timeline: Timeline, as_of: Day) -> Option<History> {
-        History::of(timeline, as_of, self.is_order, |event| {
-            Some(u32::from(event.kind)) == self.kind
-                && self.category.is_none_or(|category| Some(event.category) == category)
-                && (!self.is_order || is_order_line(event))
-        })
+        History::of(timeline, as_of, self.is_order, |event| self.counts(event))
+    }
+
+    /// The days with an occurrence known at `as_of`, ascending.
+    pub fn days(&self, timeline: Timeline, as_of: Day) -> Vec<Day> {
+        let known = timeline.known_at(as_of).map(|index| &timeline.events[index]);
+        let mut days: Vec<Day> = known.filter(|event| self.counts(event)).map(Event::day).collect();
+        days.dedup();
+        days
+    }
+
+    fn counts(&self, event: &Event) -> bool {
+        Some(u32::from(event.kind)) == self.kind
+            && self.category.is_none_or(|category| Some(event.category) == category)
+            && (!self.is_order || is_order_line(event))
     }
 }
 
@@ -89,8 +99,6 @@ pub struct Expectation {
     pub occurrences: f64,
     /// Expected money in the horizon.
     pub value: f64,
-    /// Median days to the next occurrence; `None` beyond the model's range.
-    pub days_to_next: Option<f64>,
 }
 
 impl OccurrenceModel {
@@ -105,7 +113,7 @@ impl OccurrenceModel {
         let repeaters = histories.iter().filter(|history| history.days > 1 && value != 0.0);
         let money: Vec<Spend> =
             repeaters.map(|history| Spend::new(history.repeats(), history.repeat_value())).collect::<Result<_, _>>()?;
-        let btyd = OrdersModel::BgNbd.fit(&Histories::new(&rfms), &money)?;
+        let btyd = OrdersModel::default().fit(&Histories::new(&rfms), &money)?;
         let (occurrences, days) =
             histories.iter().fold((0u64, 0u64), |(o, d), h| (o + u64::from(h.occurrences), d + u64::from(h.days)));
         let days = days.max(1) as f64;
@@ -127,9 +135,19 @@ impl OccurrenceModel {
                 none: score.no_order_probability,
                 occurrences: score.expected_orders * self.occurrences_per_day,
                 value: score.expected_value.unwrap_or(score.expected_orders * self.mean_day_value),
-                days_to_next: score.median_days_to_next,
             })
         };
+        histories.iter().map(one).collect()
+    }
+
+    /// Median days to the next occurrence, for histories known at `as_of`, in their order; `None` beyond the model's
+    /// range.
+    ///
+    /// # Errors
+    /// A history beyond the range of the model.
+    pub fn days_to_next(&self, histories: &[History], as_of: Day) -> Result<Vec<Option<f64>>, BtydError> {
+        let process = self.btyd.orders.process();
+        let one = |history: &History| Ok(process.median_to_next_order(&rfm(history, as_of)?));
         histories.iter().map(one).collect()
     }
 }

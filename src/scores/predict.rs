@@ -158,11 +158,13 @@ impl<'a> Predictor<'a> {
         let churn_factor = column(positions.churn_factor);
         let (alive, days_to_next) = match self.order_model {
             Some(model) => {
-                let expected = self.expect(model, &histories(model), 1)?;
-                let of = |value: fn(&Expectation) -> f64| {
-                    expected.iter().map(|e| e.as_ref().map_or(f64::NAN, value)).collect()
-                };
-                (of(|e| e.alive), of(|e| e.days_to_next.unwrap_or(f64::NAN)))
+                let histories = histories(model);
+                let known: Vec<History> = histories.iter().flatten().copied().collect();
+                let expected = self.expect(model, &histories, 1)?;
+                let alive = expected.iter().map(|e| e.as_ref().map_or(f64::NAN, |e| e.alive)).collect();
+                let mut next = self.parameters.occurrences[model].days_to_next(&known, self.as_of)?.into_iter();
+                let of_one = |history: &Option<History>| history.and_then(|_| next.next().flatten());
+                (alive, histories.iter().map(of_one).map(|days| days.unwrap_or(f64::NAN)).collect())
             }
             None => (vec![f64::NAN; customers.len()], vec![f64::NAN; customers.len()]),
         };

@@ -83,6 +83,48 @@ pub(super) fn mean_orders(a: f64, b: f64, shape: f64, u: f64) -> f64 {
     sum / mass
 }
 
+/// The mean of a positive function `f(p, 1 − p)` of `p ~ Beta(a, b)` that is flat within 1e-13 of itself over 1e-13 of
+/// the inverse steepness from each end, and smooth in the logit of p: the quadrature of [`mean_orders`], with plainer
+/// ends.
+pub(super) fn beta_mean(a: f64, b: f64, steep_at_zero: f64, steep_at_one: f64, f: impl Fn(f64, f64) -> f64) -> f64 {
+    const FLAT: f64 = 1e-13;
+    let ln_density = |z: f64| {
+        let far = (-z.abs()).exp().ln_1p();
+        a * (z.min(0.0) - far) - b * (z.max(0.0) + far)
+    };
+    let p_low = FLAT / f64::max(1.0, b).max(steep_at_zero);
+    let q_high = FLAT / f64::max(1.0, a).max(steep_at_one);
+    let (z_low, z_high) = (p_low.ln(), -q_high.ln());
+    let (at_zero, at_one) = (f(0.0, 1.0), f(1.0, 0.0));
+    let mode = (a.ln() - b.ln()).clamp(z_low, z_high);
+    let peak = ln_density(mode);
+    // Where f is far larger at one end than at the other, that end counts for longer.
+    let contrast = |end: f64, other: f64| if end > other && other > 0.0 { (end / other).ln() } else { 0.0 };
+    let from = cut(&ln_density, mode, z_low, peak - NEGLIGIBLE - contrast(at_zero, at_one));
+    let to = cut(&ln_density, mode, z_high, peak - NEGLIGIBLE - contrast(at_one, at_zero));
+    let (mut sum, mut mass) = (0.0, 0.0);
+    if from == z_low {
+        let power = (a * p_low.ln() - peak).exp() / a;
+        (sum, mass) = (sum + at_zero * power, mass + power);
+    }
+    if to == z_high {
+        let power = (b * q_high.ln() - peak).exp() / b;
+        (sum, mass) = (sum + at_one * power, mass + power);
+    }
+    let deviation = ((a + b) / (a * b)).sqrt();
+    let panels = ((to - from) / PANEL.min(PANEL_DEVIATIONS * deviation)).ceil().max(1.0);
+    let width = (to - from) / panels;
+    for panel in 0..panels as u32 {
+        let left = from + f64::from(panel) * width;
+        for (z, weight) in legendre(left, left + width) {
+            let density = weight * (ln_density(z) - peak).exp();
+            mass += density;
+            sum += density * f(1.0 / (1.0 + (-z).exp()), 1.0 / (1.0 + z.exp()));
+        }
+    }
+    sum / mass
+}
+
 /// Where, between `mode` and `end`, the concave log-density has fallen to `level`; `end` if it has not even there.
 fn cut(ln_density: &dyn Fn(f64) -> f64, mode: f64, end: f64, level: f64) -> f64 {
     if ln_density(end) >= level {

@@ -59,6 +59,7 @@ impl Credibility {
             stop: fit.stop,
             shrunk,
             customers,
+            standard_errors: None,
         })
     }
 

@@ -18,6 +18,14 @@ pub enum BtydError {
         /// What it was.
         found: f64,
     },
+    /// A stored model has a parameter that the model does not know.
+    #[error("{model} has no parameter `{letter}`")]
+    UnknownLetter {
+        /// Which model.
+        model: &'static str,
+        /// What was found.
+        letter: String,
+    },
     /// Numbers that no purchase history can have.
     #[error("a history of x = {x}, t_x = {t_x}, T = {t} days breaks the rule: {rule}")]
     BadHistory {
@@ -46,6 +54,36 @@ pub enum BtydError {
         /// What was given.
         days: f64,
     },
+    /// A rate that does not discount.
+    #[error("the discount rate must be above 0 and finite, got {rate}")]
+    BadRate {
+        /// What was given.
+        rate: f64,
+    },
+    /// A discount rate per period for which a sum over periods does not end.
+    #[error("the discount rate of a period must be 0.0001 to 10,000, got {rate}")]
+    BadPeriodRate {
+        /// What was given.
+        rate: f64,
+    },
+    /// More periods than are summed over.
+    #[error("at most 1,000,000 periods can be looked ahead, got {periods}")]
+    BadPeriods {
+        /// What was given.
+        periods: u32,
+    },
+    /// Counts that no contracts can have.
+    #[error(
+        "contracts of period {period} cannot be {cancelled} cancelled and {renewed} renewed: periods count from 1 to 1,000,000, customers from 0"
+    )]
+    BadContracts {
+        /// Periods since the start.
+        period: u32,
+        /// Who cancelled.
+        cancelled: f64,
+        /// Who renewed.
+        renewed: f64,
+    },
     /// A table with another number of columns.
     #[error("{model} takes the columns {expected}, got {found} columns")]
     BadColumns {
@@ -53,6 +91,16 @@ pub enum BtydError {
         model: &'static str,
         /// Their names.
         expected: &'static str,
+        /// How many there were.
+        found: usize,
+    },
+    /// Customers with different numbers of covariates.
+    #[error("{model}: a customer has {found} covariates of a kind of which there are {expected}")]
+    BadCovariates {
+        /// Which model.
+        model: &'static str,
+        /// How many there should be.
+        expected: usize,
         /// How many there were.
         found: usize,
     },
@@ -78,6 +126,12 @@ pub enum BtydError {
         /// How many.
         customers: u64,
     },
+    /// A regular model is fitted to histories whose gaps between orders are not known.
+    #[error("{model}: the days between neighbouring orders are not known")]
+    NoGaps {
+        /// Which model.
+        model: &'static str,
+    },
     /// The optimiser found no maximum even with the weak prior.
     #[error("{model}: no maximum of the likelihood was found over {customers} customers ({stop:?})")]
     NoMaximum {
@@ -96,13 +150,19 @@ pub enum BtydError {
 impl Explain for BtydError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::BadHorizon { .. } => ExitCode::Usage,
-            Self::BadParameter { .. } => ExitCode::BundleUnusable,
-            Self::BadColumns { .. } | Self::UnequalLengths { .. } | Self::Linfa(_) => ExitCode::Bug,
+            Self::BadHorizon { .. } | Self::BadRate { .. } | Self::BadPeriodRate { .. } | Self::BadPeriods { .. } => {
+                ExitCode::Usage
+            }
+            Self::BadParameter { .. } | Self::UnknownLetter { .. } => ExitCode::BundleUnusable,
+            Self::BadColumns { .. } | Self::BadCovariates { .. } | Self::UnequalLengths { .. } | Self::Linfa(_) => {
+                ExitCode::Bug
+            }
             Self::BadHistory { .. }
             | Self::BadSpend { .. }
+            | Self::BadContracts { .. }
             | Self::NoCustomers { .. }
             | Self::NoTime { .. }
+            | Self::NoGaps { .. }
             | Self::NoMaximum { .. } => ExitCode::DataRejected,
         }
     }
@@ -126,6 +186,7 @@ impl Explain for BtydError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NoTime { .. } => vec!["use a later `--as-of`".into()],
+            Self::NoGaps { .. } => vec!["fit it to events; a table of x, t_x and T does not hold the gaps".into()],
             _ => Vec::new(),
         }
     }

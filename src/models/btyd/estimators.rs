@@ -32,7 +32,11 @@ impl<D: Data<Elem = f64>, T> Fit<ArrayBase<D, Ix2>, T, BtydError> for OrdersEsti
     fn fit(&self, dataset: &DatasetBase<ArrayBase<D, Ix2>, T>) -> Result<OrdersPredictor, BtydError> {
         let table = dataset.records();
         if table.ncols() != 3 {
-            return Err(BtydError::BadColumns { model: "BG/NBD", expected: "x, t_x, T", found: table.ncols() });
+            return Err(BtydError::BadColumns {
+                model: "a model of orders",
+                expected: "x, t_x, T",
+                found: table.ncols(),
+            });
         }
         let histories: Vec<Rfm> =
             table.rows().into_iter().map(|row| Rfm::new(row[0], row[1], row[2])).collect::<Result<_, _>>()?;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::BtydError;
-use crate::math::{Fit, Stop, maximise};
+use crate::math::newton::{climb, covariance};
+use crate::math::{Expansion, Fit, Stop, maximise};
 
 /// With fewer customers that came back than this the prior is used from the start: four parameters of so few
 /// customers are noise even where the likelihood has a maximum.
@@ -31,6 +32,10 @@ pub struct Fitted<P> {
     pub shrunk: bool,
     /// Customers fitted on.
     pub customers: u64,
+    /// Standard error of each parameter, in the order of the model's letters and in their units: from the Hessian at
+    /// the maximum. `None` where the likelihood is flat there, and where the prior held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_errors: Option<Vec<f64>>,
 }
 
 /// A normal prior on the logarithms of the parameters, worth about one customer.
@@ -51,6 +56,96 @@ impl Prior {
             *slope -= z / self.deviation;
         }
         total
+    }
+
+    /// The log-density added to an expansion.
+    fn add_to(&self, mut expansion: Expansion, point: &[f64]) -> Expansion {
+        expansion.value += self.add(point, &mut expansion.gradient);
+        for (i, row) in expansion.hessian.iter_mut().enumerate() {
+            row[i] -= 1.0 / (self.deviation * self.deviation);
+        }
+        expansion
+    }
+}
+
+/// A likelihood to be climbed over logarithms of scaled parameters.
+pub(super) struct Search {
+    pub model: &'static str,
+    pub customers: u64,
+    /// Whether there are customers enough to do without the prior.
+    pub enough: bool,
+    pub starts: Vec<Vec<f64>>,
+    pub prior: Prior,
+}
+
+/// The summit of a [`Search`].
+pub(super) struct Found {
+    pub fit: Fit,
+    pub shrunk: bool,
+    /// Standard deviations of the coordinates.
+    pub deviations: Option<Vec<f64>>,
+}
+
+impl Found {
+    /// The account of the fit of a model at `values`, whose logarithms were searched up to constants.
+    pub(super) fn fitted<P>(self, params: P, values: &[f64], ln_likelihood: f64, customers: u64) -> Fitted<P> {
+        let Fit { iterations, gradient_norm, stop, .. } = self.fit;
+        let standard_errors = self.deviations.map(|deviations| {
+            // d p = p d ln p, exactly at a maximum, where the gradient is 0.
+            values.iter().zip(deviations).map(|(value, deviation)| value * deviation).collect()
+        });
+        let shrunk = self.shrunk;
+        Fitted { params, ln_likelihood, iterations, gradient_norm, stop, shrunk, customers, standard_errors }
+    }
+}
+
+/// The highest point from any of the starts, without the prior where the data determine all parameters, with it
+/// elsewhere. `sketch`, the likelihood of fewer histories that stand for all, makes the choice among starts cheap.
+///
+/// # Errors
+/// When there is no maximum even with the prior.
+pub(super) fn search(
+    task: &Search,
+    whole: &dyn Fn(&[f64]) -> Expansion,
+    sketch: Option<impl Fn(&[f64]) -> Expansion>,
+) -> Result<Found, BtydError> {
+    let observations = task.customers.max(1) as f64;
+    let highest = |objective: &dyn Fn(&[f64]) -> Expansion, starts: &[Vec<f64>]| {
+        let climbs = starts.iter().filter_map(|start| climb(objective, observations, start));
+        climbs.fold(None, |best: Option<(Fit, Expansion)>, next| match best {
+            Some(held) if held.0.ln_likelihood >= next.0.ln_likelihood => Some(held),
+            _ => Some(next),
+        })
+    };
+    let mut starts = task.starts.clone();
+    let mut enough = task.enough;
+    if let Some(sketch) = &sketch {
+        let held = |point: &[f64]| task.prior.add_to(sketch(point), point);
+        if let Some((fit, _)) = highest(&held, &starts) {
+            starts = vec![fit.params];
+        }
+        // What representatives leave open beyond doubt, all histories do too: the prior holds what ran away.
+        enough &= starts.iter().flatten().all(|x| x.abs() < FURTHEST.ln());
+    }
+    if enough
+        && let Some((fit, end)) = highest(whole, &starts)
+        && fit.stop.is_maximum()
+        && fit.params.iter().all(|x| x.abs() < FURTHEST.ln())
+        && let Some(covariance) = covariance(&end.hessian)
+    {
+        let deviations: Vec<f64> = (0..fit.params.len()).map(|i| covariance[i][i].sqrt()).collect();
+        return Ok(Found { fit, shrunk: false, deviations: Some(deviations) });
+    }
+    let held = |point: &[f64]| task.prior.add_to(whole(point), point);
+    starts.extend(task.starts.iter().cloned());
+    let found = highest(&held, &starts);
+    let stop = found.as_ref().map(|(fit, _)| fit.stop);
+    match found.filter(|(fit, _)| fit.stop.is_maximum()) {
+        Some((mut fit, _)) => {
+            fit.ln_likelihood = whole(&fit.params).value;
+            Ok(Found { fit, shrunk: true, deviations: None })
+        }
+        None => Err(BtydError::NoMaximum { model: task.model, customers: task.customers, stop }),
     }
 }
 
@@ -88,6 +183,34 @@ pub(super) fn fit_or_shrink(
             Ok((fit, true))
         }
         None => Err(BtydError::NoMaximum { model, customers, stop }),
+    }
+}
+
+/// Panics unless the gradient of an expansion agrees with central differences of its values at each point, and the
+/// Hessian with those of the gradient.
+#[cfg(test)]
+pub(super) fn assert_expansion(objective: &dyn Fn(&[f64]) -> Expansion, points: &[Vec<f64>]) {
+    const STEP: f64 = 1e-5; // error of the difference: STEP² of truncation, 1e-16 / STEP of rounding, both about 1e-10
+    const TOLERANCE: f64 = 1e-7;
+    for point in points {
+        let here = objective(point);
+        let near = |got: f64, want: f64, what: &str| {
+            let size = got.abs().max(1e-3 * here.value.abs()).max(1.0);
+            assert!((got - want).abs() < TOLERANCE * size, "at {point:?}, {what}: {got}, but the difference is {want}");
+        };
+        for i in 0..point.len() {
+            let at = |shift: f64| {
+                let mut moved = point.clone();
+                moved[i] += shift;
+                objective(&moved)
+            };
+            let (up, down) = (at(STEP), at(-STEP));
+            near(here.gradient[i], (up.value - down.value) / (2.0 * STEP), &format!("slope {i}"));
+            for j in 0..point.len() {
+                let difference = (up.gradient[j] - down.gradient[j]) / (2.0 * STEP);
+                near(here.hessian[i][j], difference, &format!("curvature {i} {j}"));
+            }
+        }
     }
 }
 

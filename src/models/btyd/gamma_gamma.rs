@@ -7,15 +7,18 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::fitting::{ENOUGH, Fitted, Prior, fit_or_shrink};
+use super::fitting::{ENOUGH, Fitted, Prior, Search, search};
 use super::spend::Spend;
 use super::{BtydError, checked_parameter};
-use crate::math::{digamma, ln_gamma, ln_gamma_ratio};
+use crate::math::{Expansion, digamma, ln_gamma, ln_gamma_ratio, trigamma};
 
 const NAME: &str = "Gamma-Gamma";
 
 /// Customers to a chunk; chunks are added in order.
 const CHUNK: usize = 4096;
+
+/// More customers than these are searched on so many representatives first, and climbed whole from the best point.
+const REPRESENTATIVES: usize = 256;
 
 /// Population parameters `p`, `q` and `gamma` (in money).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -80,27 +83,28 @@ impl GammaGamma {
             return Err(BtydError::NoCustomers { model: NAME });
         }
         let start = |p: f64, q: f64| vec![p.ln(), q.ln(), ((q - 1.0) / p).ln()]; // a population mean of 1
-        let starts = [start(4.0, 4.0), start(1.0, 2.0), start(20.0, 12.0)];
-        let prior = Prior { centre: start(4.0, 4.0), deviation: 1.0 };
-        let objective = |point: &[f64], gradient: &mut [f64]| likelihood.evaluate(point, gradient);
-        let (fit, shrunk) = fit_or_shrink(NAME, &objective, customers, customers >= ENOUGH, &starts, &prior)?;
-        let [p, q, gamma] = exponentials(&fit.params);
-        Ok(Fitted {
-            params: Self::new([p, q, gamma * likelihood.unit])?,
-            ln_likelihood: fit.ln_likelihood - customers as f64 * likelihood.unit.ln(),
-            iterations: fit.iterations,
-            gradient_norm: fit.gradient_norm,
-            stop: fit.stop,
-            shrunk,
+        let task = Search {
+            model: NAME,
             customers,
-        })
+            enough: customers >= ENOUGH,
+            starts: vec![start(4.0, 4.0), start(1.0, 2.0), start(20.0, 12.0)],
+            prior: Prior { centre: start(4.0, 4.0), deviation: 1.0 },
+        };
+        let few = (likelihood.rows.len() > REPRESENTATIVES).then(|| likelihood.represented(REPRESENTATIVES));
+        let sketch = few.as_ref().map(|few| |point: &[f64]| few.expand(point));
+        let found = search(&task, &|point| likelihood.expand(point), sketch)?;
+        let [p, q, gamma] = exponentials(&found.fit.params);
+        let values = [p, q, gamma * likelihood.unit];
+        let ln_likelihood = found.fit.ln_likelihood - customers as f64 * likelihood.unit.ln();
+        Ok(found.fitted(Self::new(values)?, &values, ln_likelihood, customers))
     }
 
     /// Log-likelihood in nats of a mean of `mean > 0` over `x >= 1` orders: FH eq. (1a), without its differences of
     /// powers.
     pub fn ln_likelihood(&self, x: f64, mean: f64) -> f64 {
         let Self { p, q, gamma } = *self;
-        ln_gamma_ratio(p * x, q) - ln_gamma(q) + terms(p, q, gamma, x, mean).0
+        let (by_prior, by_data) = shares(gamma, x * mean, (x * mean).ln());
+        ln_gamma_ratio(p * x, q) - ln_gamma(q) - mean.ln() - p * x * by_prior - q * by_data
     }
 
     /// Mean value of an order over the population, FH eq. (3); `None` where it is infinite, `q <= 1`.
@@ -124,65 +128,120 @@ fn exponentials(point: &[f64]) -> [f64; 3] {
     std::array::from_fn(|i| point[i].exp())
 }
 
-/// What FH eq. (1a) has beside the Gamma functions, and its derivatives by p, q and gamma.
-fn terms(p: f64, q: f64, gamma: f64, x: f64, mean: f64) -> (f64, [f64; 3]) {
-    let spent = x * mean;
-    let (by_prior, by_data) = ((gamma / spent).ln_1p(), (spent / gamma).ln_1p());
-    let value = -mean.ln() - p * x * by_prior - q * by_data;
-    let by_gamma = q * spent / (gamma * (gamma + spent)) - p * x / (gamma + spent);
-    (value, [-x * by_prior, -by_data, by_gamma])
+/// `ln (1 + gamma / spent)` and `ln (1 + spent / gamma)`: one logarithm, of the smaller share.
+fn shares(gamma: f64, spent: f64, ln_spent: f64) -> (f64, f64) {
+    let ln_ratio = gamma.ln() - ln_spent;
+    if spent < gamma {
+        let by_data = (spent / gamma).ln_1p();
+        (by_data + ln_ratio, by_data)
+    } else {
+        let by_prior = (gamma / spent).ln_1p();
+        (by_prior, by_prior - ln_ratio)
+    }
 }
 
 /// The log-likelihood of a population over `ln [p, q, gamma]`, with money divided by its mean.
 struct Likelihood {
     unit: f64,
-    /// x and mean, sorted.
-    rows: Vec<(f64, f64)>,
+    /// Sorted by x and mean.
+    rows: Vec<Row>,
     /// Distinct x with the number of customers.
     counts: Vec<(f64, f64)>,
+    /// Sum of the logarithms of the means.
+    ln_means: f64,
 }
+
+/// Customers of equal x and nearly equal means.
+#[derive(Clone, Copy)]
+struct Row {
+    x: f64,
+    /// x times the mean.
+    spent: f64,
+    ln_spent: f64,
+    customers: f64,
+}
+
+/// What FH eq. (1a) is made of beside the Gamma functions, and its derivatives, over all rows: Σ x ln (1 + gamma /
+/// spent), Σ ln (1 + spent / gamma), and with g = 1 / (gamma + spent) Σ x g, Σ g, Σ x g² and Σ g².
+type Sums = [f64; 6];
 
 impl Likelihood {
     fn new(spends: &[Spend]) -> Self {
-        let mut rows: Vec<(f64, f64)> = spends
+        let mut means: Vec<(f64, f64)> = spends
             .iter()
             .filter(|spend| spend.x() > 0.0 && spend.mean() > 0.0)
             .map(|spend| (spend.x(), spend.mean()))
             .collect();
-        rows.par_sort_unstable_by_key(|&(x, mean)| (x.to_bits(), mean.to_bits())); // positive: bits sort as values do
-        let unit = rows.iter().map(|&(_, mean)| mean).sum::<f64>() / rows.len().max(1) as f64;
-        let mut counts: Vec<(f64, f64)> = Vec::new();
-        for (x, mean) in &mut rows {
-            *mean /= unit;
-            match counts.last_mut() {
-                Some((held, count)) if held == x => *count += 1.0,
-                _ => counts.push((*x, 1.0)),
-            }
-        }
-        Self { unit, rows, counts }
+        means.par_sort_unstable_by_key(|&(x, mean)| (x.to_bits(), mean.to_bits())); // positive: bits sort as values do
+        let unit = means.iter().map(|&(_, mean)| mean).sum::<f64>() / means.len().max(1) as f64;
+        let row = |&(x, mean): &(f64, f64)| {
+            let spent = x * (mean / unit);
+            Row { x, spent, ln_spent: spent.ln(), customers: 1.0 }
+        };
+        Self::of(means.iter().map(row).collect(), unit)
     }
 
-    fn evaluate(&self, point: &[f64], gradient: &mut [f64]) -> f64 {
+    fn of(rows: Vec<Row>, unit: f64) -> Self {
+        let mut counts: Vec<(f64, f64)> = Vec::new();
+        let mut ln_means = 0.0;
+        for row in &rows {
+            ln_means += row.customers * (row.ln_spent - row.x.ln());
+            match counts.last_mut() {
+                Some((held, count)) if *held == row.x => *count += row.customers,
+                _ => counts.push((row.x, row.customers)),
+            }
+        }
+        Self { unit, rows, counts, ln_means }
+    }
+
+    /// About `n` rows that stand for all: of each run of neighbours the middle one, with the customers of the run.
+    fn represented(&self, n: usize) -> Self {
+        let run = self.rows.len().div_ceil(n).max(1);
+        let of_run = |run: &[Row]| {
+            let customers = run.iter().map(|row| row.customers).sum();
+            Row { customers, ..run[run.len() / 2] }
+        };
+        Self::of(self.rows.chunks(run).map(of_run).collect(), self.unit)
+    }
+
+    fn expand(&self, point: &[f64]) -> Expansion {
         let [p, q, gamma] = exponentials(point);
-        let chunk = |rows: &[(f64, f64)]| {
-            rows.iter().fold([0.0; 4], |[value, by_p, by_q, by_gamma], &(x, mean)| {
-                let (more, [p_more, q_more, gamma_more]) = terms(p, q, gamma, x, mean);
-                [value + more, by_p + p_more, by_q + q_more, by_gamma + gamma_more]
+        let add = |sums: Sums, more: Sums| -> Sums { std::array::from_fn(|i| sums[i] + more[i]) };
+        let chunk = |rows: &[Row]| {
+            rows.iter().fold([0.0; 6], |sums, &Row { x, spent, ln_spent, customers }| {
+                let (by_prior, by_data) = shares(gamma, spent, ln_spent);
+                let g = 1.0 / (gamma + spent);
+                add(sums, [x * by_prior, by_data, x * g, g, x * g * g, g * g].map(|term| customers * term))
             })
         };
-        let parts: Vec<[f64; 4]> = self.rows.par_chunks(CHUNK).map(chunk).collect();
-        let mut sums = [0.0; 4];
-        for part in parts {
-            sums = std::array::from_fn(|i| sums[i] + part[i]);
+        let parts: Vec<Sums> = self.rows.par_chunks(CHUNK).map(chunk).collect();
+        let [prior, data, x_g, g, x_gg, gg] = parts.into_iter().fold([0.0; 6], add);
+        let customers: f64 = self.counts.iter().map(|&(_, count)| count).sum();
+        let mut value = -self.ln_means - p * prior - q * data;
+        let (mut by_p, mut by_q) = (-prior, -data);
+        let (mut by_pp, mut by_pq, mut by_qq) = (0.0, 0.0, 0.0);
+        // Σ spent / (gamma (gamma + spent)) = Σ 1 / gamma − g
+        let spent_g = customers / gamma - g;
+        let by_gamma = q * spent_g - p * x_g;
+        let by_gamma_gamma = p * x_gg + q * (gg - customers / (gamma * gamma));
+        for &(x, count) in &self.counts {
+            let (top, top_slope) = (digamma(p * x + q), trigamma(p * x + q));
+            value += count * (ln_gamma_ratio(p * x, q) - ln_gamma(q));
+            by_p += count * x * (top - digamma(p * x));
+            by_q += count * (top - digamma(q));
+            by_pp += count * x * x * (top_slope - trigamma(p * x));
+            by_pq += count * x * top_slope;
+            by_qq += count * (top_slope - trigamma(q));
         }
-        for &(x, customers) in &self.counts {
-            let top = digamma(p * x + q);
-            sums[0] += customers * (ln_gamma_ratio(p * x, q) - ln_gamma(q));
-            sums[1] += customers * x * (top - digamma(p * x));
-            sums[2] += customers * (top - digamma(q));
-        }
-        gradient.copy_from_slice(&[p * sums[1], q * sums[2], gamma * sums[3]]);
-        sums[0]
+        let values = [p, q, gamma];
+        let slopes = [by_p, by_q, by_gamma];
+        let curvatures = [[by_pp, by_pq, -x_g], [by_pq, by_qq, spent_g], [-x_g, spent_g, by_gamma_gamma]];
+        // over the logarithms
+        let gradient: Vec<f64> = (0..3).map(|i| values[i] * slopes[i]).collect();
+        let of_logs =
+            |i: usize, j: usize| values[i] * values[j] * curvatures[i][j] + if i == j { gradient[i] } else { 0.0 };
+        let hessian = (0..3).map(|i| (0..3).map(|j| of_logs(i, j)).collect()).collect();
+        Expansion { value, gradient, hessian }
     }
 }
 
@@ -192,7 +251,7 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
     use rand_distr::{Distribution, Gamma};
 
-    use super::super::fitting::assert_gradient;
+    use super::super::fitting::assert_expansion;
     use super::*;
 
     /// Customers of the model itself.
@@ -228,7 +287,7 @@ mod tests {
     fn the_gradient_agrees_with_differences() {
         let likelihood = Likelihood::new(&spends(300));
         let points = [[1.8, 1.3, -0.5], [0.0, 0.0, 0.0], [3.0, -2.0, 2.0], [-2.0, 4.0, -3.0]];
-        assert_gradient(&|p, g| likelihood.evaluate(p, g), &points.map(|p| p.to_vec()));
+        assert_expansion(&|p| likelihood.expand(p), &points.map(|p| p.to_vec()));
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Rfm {
 pub struct Histories {
     rows: Vec<(Rfm, f64)>,
     customers: u64,
+    ln_gaps: Option<f64>,
 }
 
 impl Histories {
@@ -83,7 +84,7 @@ impl Histories {
                 _ => rows.push((history, 1.0)),
             }
         }
-        Self { rows, customers: customers.len() as u64 }
+        Self { rows, customers: customers.len() as u64, ln_gaps: None }
     }
 
     /// Distinct histories with their counts, ordered by x, t_x and T.
@@ -107,11 +108,23 @@ impl Histories {
         (total(Rfm::x), total(Rfm::t))
     }
 
-    /// Every `step`-th distinct history: a smaller population of the same make, for a first search.
-    pub(super) fn thinned(&self, step: usize) -> Self {
-        let rows: Vec<_> = self.rows.iter().step_by(step.max(1)).copied().collect();
-        let customers = rows.iter().map(|&(_, count)| count as u64).sum();
-        Self { rows, customers }
+    /// About `n` histories that stand for all: of each run of neighbours the middle one, with the customers of the run.
+    pub(super) fn represented(&self, n: usize) -> Self {
+        let run = self.rows.len().div_ceil(n.max(1)).max(1);
+        let of_run = |run: &[(Rfm, f64)]| (run[run.len() / 2].0, run.iter().map(|&(_, count)| count).sum());
+        Self { rows: self.rows.chunks(run).map(of_run).collect(), ..*self }
+    }
+
+    /// With the sum over all customers of the logarithms of the days between two neighbouring orders, which the
+    /// likelihood of the regular (CNBD-k) models contains.
+    #[must_use]
+    pub fn with_ln_gaps(self, ln_gaps: f64) -> Self {
+        Self { ln_gaps: Some(ln_gaps), ..self }
+    }
+
+    /// What [`Self::with_ln_gaps`] was told.
+    pub fn ln_gaps(&self) -> Option<f64> {
+        self.ln_gaps
     }
 }
 
