@@ -123,6 +123,13 @@ pub struct Jet<const N: usize> {
 }
 
 impl<const N: usize> Jet<N> {
+    /// The parameter at `index`, over which the derivatives are.
+    pub fn parameter(index: usize, value: f64) -> Self {
+        let mut jet = Self::constant(value);
+        jet.gradient[index] = 1.0;
+        jet
+    }
+
     /// The parameter at `index`, given by its logarithm, over which the derivatives are.
     pub fn exp_of_parameter(index: usize, ln: f64) -> Self {
         let mut jet = Self::constant(ln.exp());

@@ -2,7 +2,7 @@
 //! end, and always a word on how it ended.
 
 use super::optimise::Stop;
-use super::optimise::{Fit, GRADIENT_TOLERANCE, MOST_ITERATIONS, STALLED_TOLERANCE, WALL};
+use super::optimise::{Fit, GRADIENT_TOLERANCE, MOST_ITERATIONS, STALLED_TOLERANCE};
 
 /// A value, its gradient and its Hessian at a point.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,9 +39,22 @@ const MOST_DAMPING: f64 = 1e12;
 /// Steps that promise less than this share of the value cannot be told from rounding.
 const ROUNDING: f64 = 1e-16;
 
+/// A step is taken where so much of each diagonal is left by the others: more than rounding.
+const SOLVABLE: f64 = 8.0 * f64::EPSILON;
+
+/// A coordinate of which less than this is its own is not determined beside the others: its correlation with them is
+/// 0.999,999,999,5.
+const DETERMINED: f64 = 1e-9;
+
 /// Climbs from `start`: the summit found with the expansion there; `None` where the objective is not finite at the
-/// start. A value that is not finite, or a coordinate beyond ±23, is a wall. At most 200 iterations.
-pub fn climb(objective: &dyn Fn(&[f64]) -> Expansion, observations: f64, start: &[f64]) -> Option<(Fit, Expansion)> {
+/// start. A value that is not finite is a wall; a climb ends where a coordinate is `furthest` or more from 0, or after 200
+/// iterations.
+pub fn climb(
+    objective: &dyn Fn(&[f64]) -> Expansion,
+    observations: f64,
+    start: &[f64],
+    furthest: f64,
+) -> Option<(Fit, Expansion)> {
     let mut point = start.to_vec();
     let mut here = objective(&point);
     if !here.is_finite() {
@@ -49,10 +62,14 @@ pub fn climb(objective: &dyn Fn(&[f64]) -> Expansion, observations: f64, start: 
     }
     let mut damping = 0.0_f64;
     let mut iterations = 0;
-    while iterations < MOST_ITERATIONS && here.gradient_norm() > 1e-2 * GRADIENT_TOLERANCE * observations {
+    let inside = |point: &[f64]| point.iter().all(|x| x.abs() < furthest);
+    while iterations < MOST_ITERATIONS
+        && here.gradient_norm() > GRADIENT_TOLERANCE * observations
+        && (iterations == 0 || inside(&point))
+    {
         iterations += 1;
         let Some((step, promise)) = damped_step(&here, &mut damping) else { break };
-        let there: Vec<f64> = point.iter().zip(&step).map(|(x, s)| (x + s).clamp(-WALL, WALL)).collect();
+        let there: Vec<f64> = point.iter().zip(&step).map(|(x, s)| (x + s).clamp(-furthest, furthest)).collect();
         let seen = objective(&there);
         let hopeless = promise <= ROUNDING * here.value.abs();
         // Where only rounding is left to win, the flatter point is the better one.
@@ -89,7 +106,7 @@ fn damped_step(here: &Expansion, damping: &mut f64) -> Option<(Vec<f64>, f64)> {
         for (i, row) in matrix.iter_mut().enumerate() {
             row[i] += *damping * unit;
         }
-        match cholesky(&matrix) {
+        match cholesky(&matrix, SOLVABLE) {
             Some(root) => break root,
             None if *damping > MOST_DAMPING => return None,
             None => *damping = (10.0 * *damping).max(1e-4),
@@ -105,16 +122,15 @@ fn damped_step(here: &Expansion, damping: &mut f64) -> Option<(Vec<f64>, f64)> {
     Some((step, promise))
 }
 
-/// The lower root of a symmetric matrix; `None` unless it is positive definite beyond rounding.
-fn cholesky(matrix: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
+/// The lower root of a symmetric matrix; `None` where less than the share `least` of a diagonal is its own.
+fn cholesky(matrix: &[Vec<f64>], least: f64) -> Option<Vec<Vec<f64>>> {
     let n = matrix.len();
     let mut root = vec![vec![0.0; n]; n];
     for i in 0..n {
         for j in 0..=i {
             let rest = matrix[i][j] - (0..j).map(|k| root[i][k] * root[j][k]).sum::<f64>();
             if i == j {
-                // What is left of the diagonal has to be more than the rounding of what was taken from it.
-                let is_positive = rest > 8.0 * f64::EPSILON * matrix[i][i].abs();
+                let is_positive = rest > least * matrix[i][i].abs();
                 root[i][i] = if is_positive { rest.sqrt() } else { return None };
             } else {
                 root[i][j] = rest / root[j][j];
@@ -141,7 +157,7 @@ fn solve(root: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
 /// definite: in some direction the objective is flat.
 pub fn covariance(hessian: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
     let matrix: Vec<Vec<f64>> = hessian.iter().map(|row| row.iter().map(|h| -h).collect()).collect();
-    let root = cholesky(&matrix)?;
+    let root = cholesky(&matrix, DETERMINED)?;
     let n = hessian.len();
     let column = |i: usize| solve(&root, &(0..n).map(|j| f64::from(u8::from(i == j))).collect::<Vec<f64>>());
     Some((0..n).map(column).collect())
@@ -168,7 +184,7 @@ mod tests {
             expansion(-(u * u + v * v * 100.0))
         };
         for start in [[-1.2, 1.0], [3.0, -3.0], [2.0, 2.0], [0.0, 0.0]] {
-            let (fit, _) = climb(&rosenbrock, 1.0, &start).unwrap();
+            let (fit, _) = climb(&rosenbrock, 1.0, &start, 23.0).unwrap();
             assert_eq!(fit.stop, Stop::Converged, "{start:?}: {fit:?}");
             assert!(fit.params.iter().all(|x| x.abs() < 1e-8) && fit.iterations < 100, "{start:?}: {fit:?}");
         }
@@ -177,19 +193,19 @@ mod tests {
     #[test]
     fn what_rises_forever_or_is_flat_ends_and_says_so() {
         let rising = |point: &[f64]| Expansion { value: point[0], gradient: vec![1.0], hessian: vec![vec![0.0]] };
-        let (fit, end) = climb(&rising, 1.0, &[0.0]).unwrap();
-        assert!(fit.params[0] <= WALL && fit.params[0] > 1.0 && fit.stop == Stop::Unfinished, "{fit:?}");
+        let (fit, end) = climb(&rising, 1.0, &[0.0], 23.0).unwrap();
+        assert!(fit.params[0] <= 23.0 && fit.params[0] > 1.0 && fit.stop == Stop::Unfinished, "{fit:?}");
         assert_eq!(covariance(&end.hessian), None);
         let flat = |_: &[f64]| Expansion { value: 7.0, ..Expansion::zero(1) };
-        assert_eq!(climb(&flat, 1.0, &[0.5]).unwrap().0.params, [0.5]);
+        assert_eq!(climb(&flat, 1.0, &[0.5], 23.0).unwrap().0.params, [0.5]);
         let nothing = |_: &[f64]| Expansion { value: f64::NAN, ..Expansion::zero(1) };
-        assert!(climb(&nothing, 1.0, &[0.0]).is_none());
+        assert!(climb(&nothing, 1.0, &[0.0], 23.0).is_none());
         let lying = |point: &[f64]| Expansion {
             value: (1e3 * point[0]).sin(),
             gradient: vec![-1.0],
             hessian: vec![vec![-1.0]],
         };
-        assert_eq!(climb(&lying, 1.0, &[0.1]).unwrap().0.stop, Stop::Unfinished);
+        assert_eq!(climb(&lying, 1.0, &[0.1], 23.0).unwrap().0.stop, Stop::Unfinished);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub const MOST_ITERATIONS: u64 = 200;
 const MOST_EVALUATIONS: u64 = 1000;
 
 /// The walls: no coordinate goes further from 0. Coordinates are logarithms of scaled parameters, and e^23 is 1e10.
-pub(super) const WALL: f64 = 23.0;
+const WALL: f64 = 23.0;
 
 /// Converged: the gradient of the objective per observation, which is of the order of 1, has a norm below this.
 pub(super) const GRADIENT_TOLERANCE: f64 = 1e-9;

@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use super::beta_mean::mean_orders;
 use super::fitting::Fitted;
 use super::negative_binomial::NegativeBinomial;
-use super::population::{Population, Recipe, Row, Terms};
+use super::population::{Population, Recipe, Row, Terms, alive_or_left};
 use super::renewal::Renewal;
 use super::{BtydError, Histories, LONGEST_MEDIAN_DAYS, OrdersProcess, Rfm, checked_parameter, median_by_bisection};
 use crate::math::special::logistic_of_minus;
-use crate::math::{Number, ln_beta_ratio, ln_gamma};
+use crate::math::{Jet, Number, ln_beta_ratio, ln_gamma};
 
 /// The largest k: beyond it a shop's customers order by the calendar.
 pub const MOST_REGULAR: u32 = 12;
@@ -398,6 +398,38 @@ impl<const AT_ZERO: bool> Terms<4> for BetaGeometricTerms<AT_ZERO> {
         }
         let ln_stages = self.ln_stages(r, row.x, N::constant(row.t - row.t_x) / (alpha + row.t));
         value + ln_stages + ln_odds.map_or(N::constant(0.0), |ln_odds| (ln_odds - ln_stages).softplus())
+    }
+
+    /// Written out where k = 1: this is what most of a fit consists of.
+    fn times_expanded(&self, p: [f64; 4], row: &Row) -> Jet<4> {
+        if self.k > 1 {
+            return self.of_times(std::array::from_fn(|i| Jet::parameter(i, p[i])), row);
+        }
+        let ([r, alpha, a, b], &Row { x, t_x, t, .. }) = (p, row);
+        let shape = r + x;
+        let (at_zero, at_last, at_end) = (1.0 / alpha, 1.0 / (alpha + t_x), 1.0 / (alpha + t));
+        let grown = (t * at_zero).ln_1p();
+        let mut base = Jet::<4>::constant(-x * alpha.ln() - shape * grown);
+        let by_alpha = at_end - at_zero; // of `grown`
+        base.gradient = [-grown, -x * at_zero - shape * by_alpha, 0.0, 0.0];
+        base.hessian[0][1] = -by_alpha;
+        base.hessian[1][0] = -by_alpha;
+        base.hessian[1][1] = x * at_zero * at_zero - shape * (at_zero * at_zero - at_end * at_end);
+        let coins = x + f64::from(u8::from(AT_ZERO));
+        if coins == 0.0 {
+            return base;
+        }
+        let stays = 1.0 / (b + (coins - 1.0));
+        let silent = ((t - t_x) * at_last).ln_1p();
+        let by_alpha = at_end - at_last; // of `silent`
+        let mut ln_odds = Jet::<4>::constant((a * stays).ln() + shape * silent);
+        ln_odds.gradient = [silent, shape * by_alpha, 1.0 / a, -stays];
+        ln_odds.hessian[0][1] = by_alpha;
+        ln_odds.hessian[1][0] = by_alpha;
+        ln_odds.hessian[1][1] = shape * (at_last * at_last - at_end * at_end);
+        ln_odds.hessian[2][2] = -1.0 / (a * a);
+        ln_odds.hessian[3][3] = stays * stays;
+        alive_or_left(base, &ln_odds)
     }
 }
 

@@ -312,8 +312,14 @@ fn ln_odds_left<N: Number>(p: [N; 4], history: Opportunities) -> Option<N> {
         (alpha + beta + (all - 1.0)).ln() - (beta + (all - 1.0 - acts)).ln() + gamma.ln() - (delta + (all - 1.0)).ln();
     let mut sum = N::constant(0.0);
     let first = ln_term;
+    let mut scale = 0.0; // the sum is of terms over e^(first + scale), lest they overflow
     for i in (t_x..n).rev() {
-        sum = sum + (ln_term - first).exp();
+        let above = ln_term.value() - first.value() - scale;
+        if above > 100.0 {
+            sum = sum * (-above).exp();
+            scale += above;
+        }
+        sum = sum + (ln_term - first - scale).exp();
         if i > t_x {
             let i = f64::from(i);
             // From i to i − 1.
@@ -322,7 +328,7 @@ fn ln_odds_left<N: Number>(p: [N; 4], history: Opportunities) -> Option<N> {
                 - (delta + (i - 1.0)).ln();
         }
     }
-    Some(first + sum.ln())
+    Some(first + sum.ln() + scale)
 }
 
 fn ln_likelihood<N: Number>(p: [N; 4], history: Opportunities) -> N {
@@ -384,7 +390,10 @@ mod tests {
                 assert!((0.0..=1.0).contains(&model.alive_probability(history)), "{p:?} {history:?}");
                 let none = model.no_order_probability(history, 12).unwrap();
                 let orders = model.expected_orders(history, 12).unwrap();
-                assert!((0.0..=1.0).contains(&none) && (0.0..=12.0).contains(&orders), "{p:?} {history:?}");
+                assert!(
+                    (0.0..=1.0).contains(&none) && (0.0..=12.0).contains(&orders),
+                    "{p:?} {history:?}: {none} {orders}"
+                );
                 assert!(orders >= 1.0 - none - 1e-6, "{p:?} {history:?}: {orders} {none}");
             }
         }

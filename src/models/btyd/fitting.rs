@@ -111,23 +111,20 @@ pub(super) fn search(
 ) -> Result<Found, BtydError> {
     let observations = task.customers.max(1) as f64;
     let highest = |objective: &dyn Fn(&[f64]) -> Expansion, starts: &[Vec<f64>]| {
-        let climbs = starts.iter().filter_map(|start| climb(objective, observations, start));
+        let climbs = starts.iter().filter_map(|start| climb(objective, observations, start, FURTHEST.ln()));
         climbs.fold(None, |best: Option<(Fit, Expansion)>, next| match best {
             Some(held) if held.0.ln_likelihood >= next.0.ln_likelihood => Some(held),
             _ => Some(next),
         })
     };
     let mut starts = task.starts.clone();
-    let mut enough = task.enough;
     if let Some(sketch) = &sketch {
         let held = |point: &[f64]| task.prior.add_to(sketch(point), point);
         if let Some((fit, _)) = highest(&held, &starts) {
             starts = vec![fit.params];
         }
-        // What representatives leave open beyond doubt, all histories do too: the prior holds what ran away.
-        enough &= starts.iter().flatten().all(|x| x.abs() < FURTHEST.ln());
     }
-    if enough
+    if task.enough
         && let Some((fit, end)) = highest(whole, &starts)
         && fit.stop.is_maximum()
         && fit.params.iter().all(|x| x.abs() < FURTHEST.ln())
@@ -137,7 +134,6 @@ pub(super) fn search(
         return Ok(Found { fit, shrunk: false, deviations: Some(deviations) });
     }
     let held = |point: &[f64]| task.prior.add_to(whole(point), point);
-    starts.extend(task.starts.iter().cloned());
     let found = highest(&held, &starts);
     let stop = found.as_ref().map(|(fit, _)| fit.stop);
     match found.filter(|(fit, _)| fit.stop.is_maximum()) {

@@ -4,10 +4,12 @@
 //! Management Science 58(5), 1012-1021. Lifetimes are Gompertz with rate `b` and a level ~ Gamma(s, beta):
 //! S(t) = (1 + (e^(b t) − 1) / beta)^−s. As `b` goes to 0 with beta / b held, this is Pareto/NBD.
 
+use std::f64::consts::{PI, TAU};
+
 use super::nbd::{Lifetime, Nbd};
 use super::power_integral::{SIXTEEN, panels};
-use crate::math::Number;
 use crate::math::quadrature::legendre;
+use crate::math::{Jet, Number};
 
 /// GGom/NBD at `[r, alpha, b, s, beta]`. `alpha` is in the unit of time and `b` is a rate; the others have no unit.
 pub type GgomNbd = Nbd<Gompertz, 5>;
@@ -29,6 +31,9 @@ fn ln_young<N: Number>(b: N, beta: N, t: f64) -> N {
     if grown.value() < GROWN { (beta + grown.exp_m1()).ln() - grown } else { ((beta - 1.0) * (-grown).exp()).ln_1p() }
 }
 
+/// A panel as wide as this share of the distance to the nearest singularity is integrated to rounding.
+const OF_DISTANCE: f64 = 0.5;
+
 /// Beyond this `e^(b t)` is not formed.
 const LARGE: f64 = 300.0;
 
@@ -38,8 +43,21 @@ fn ln_level_grown<N: Number>(b: N, beta: N, t: f64) -> N {
     if grown.value() < LARGE { (grown.exp_m1() / beta).ln_1p() } else { ln_young(b, beta, t) + grown - beta.ln() }
 }
 
-/// The first panel, in ln (1 + time / its scale); wider ones follow.
-const FIRST_PANEL: f64 = 1.0;
+/// `ln` of the level at `end` over that at `time`, earlier.
+fn ln_risen<N: Number>(b: N, beta: N, time: f64, end: f64) -> N {
+    let rest = b * (end - time);
+    if rest.value() < LARGE {
+        (rest.exp_m1() * (-ln_young(b, beta, time)).exp()).ln_1p()
+    } else {
+        ln_young(b, beta, end) - ln_young(b, beta, time) + rest
+    }
+}
+
+/// `ln` of (1 + u / a)^−m f(t_x + u) / S(T), T = t_x + length.
+fn ln_leaving<N: Number>(u: f64, (t_x, length): (f64, f64), [a, m, b, s, beta]: [N; 5]) -> N {
+    let young = ln_young(b, beta, t_x + u);
+    (b * s).ln() - young + s * ln_risen(b, beta, t_x + u, t_x + length) - m * (N::constant(u) / a).ln_1p()
+}
 
 impl Gompertz {
     /// Time within which survival and hazard are smooth: their nearest singularity lies further away.
@@ -47,11 +65,12 @@ impl Gompertz {
         self.beta.min(1.0) / self.b
     }
 
-    /// Distance from `u` to the nearest singularity of survival, where e^(b u) = 1 − beta: one on the negative axis, or a
-    /// pair at ±π / b beside the age at which the hazard is half grown.
+    /// Distance from `u` to the nearest singularity of survival, where e^(b u) = 1 − beta: a pair at ±π / b beside the
+    /// age at which the hazard is half grown. Where beta < 1 one lies on the negative axis, no nearer than the scale, which
+    /// the logarithm moves away, and the next at ±2 π / b.
     fn distance(self, u: f64) -> f64 {
         let along = u - (1.0 - self.beta).abs().ln() / self.b;
-        if self.beta < 1.0 { along } else { along.hypot(std::f64::consts::PI / self.b) }
+        along.hypot(if self.beta < 1.0 { TAU } else { PI } / self.b)
     }
 
     /// Nodes in `(0, length)` for an integrand that varies over `scale`, and with the survival, and whose logarithm is
@@ -59,15 +78,25 @@ impl Gompertz {
     fn nodes(self, scale: f64, length: f64, ln_f: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
         let mut nodes = Vec::new();
         let depth = |w: f64| -ln_f(scale * w.exp_m1()) - w;
-        // A panel as wide as its distance to the singularity.
-        let widest = |w: f64| (self.distance(scale * w.exp_m1()) / (scale * w.exp())).ln_1p().min(SIXTEEN.width);
-        panels((length / scale).ln_1p(), FIRST_PANEL, depth, widest, |left, width| {
+        let widest =
+            |w: f64| (OF_DISTANCE * self.distance(scale * w.exp_m1()) / (scale * w.exp())).ln_1p().min(SIXTEEN.width);
+        panels((length / scale).ln_1p(), SIXTEEN.width, depth, widest, |left, width| {
             nodes.extend(legendre(left, left + width).map(|(w, weight)| {
                 let u = scale * w.exp_m1();
                 (u, weight * (scale + u))
             }));
         });
         nodes
+    }
+
+    /// Nodes for the chance of having left in `(t_x, t_x + length)`: time since t_x, weight, logarithm of the integrand.
+    fn nodes_of_leaving(p: [f64; 5], t_x: f64, length: f64, m: f64) -> Vec<(f64, f64, f64)> {
+        let [_, alpha, b, s, beta] = p;
+        let a = alpha + t_x;
+        let left = Self { b, s, beta }.after(t_x);
+        let ln_value = |u: f64| ln_leaving(u, (t_x, length), [a, m, b, s, beta]);
+        let nodes = left.nodes(a.min(left.scale()), length, ln_value);
+        nodes.into_iter().map(|(u, weight)| (u, weight, ln_value(u))).collect()
     }
 
     fn integral(self, scale: f64, length: f64, ln_f: impl Fn(f64) -> f64) -> f64 {
@@ -95,30 +124,89 @@ impl Lifetime<5> for Gompertz {
 
     fn ln_odds_left<N: Number>(p: [N; 5], x: f64, t_x: f64, t: f64) -> N {
         let [r, alpha, b, s, beta] = p;
-        let (length, m) = (t - t_x, r + x);
-        // ln of (1 + u / (alpha + t_x))^−(r + x) f(t_x + u) / S(T)
-        fn ln_f<N: Number>(u: f64, (t_x, length): (f64, f64), [a, m, b, s, beta]: [N; 5]) -> N {
-            let young = ln_young(b, beta, t_x + u);
-            // ln of the level at T over that at t_x + u
-            let rest = b * (length - u);
-            let risen = if rest.value() < LARGE {
-                (rest.exp_m1() * (-young).exp()).ln_1p()
-            } else {
-                ln_young(b, beta, t_x + length) - young + rest
-            };
-            (b * s).ln() - young + s * risen - m * (N::constant(u) / a).ln_1p()
+        let (length, m, a) = (t - t_x, r + x, alpha + t_x);
+        let nodes = Self::nodes_of_leaving(p.map(|number| number.value()), t_x, length, m.value());
+        let peak = nodes.iter().map(|node| node.2).fold(f64::NEG_INFINITY, f64::max);
+        let grown = m * (N::constant(length) / a).ln_1p() + peak;
+        if !N::CARRIES {
+            let sum: f64 = nodes.into_iter().map(|(_, weight, ln_value)| weight * (ln_value - peak).exp()).sum();
+            return grown + sum.ln();
         }
-        let a = alpha + t_x;
-        let (times, numbers) = ((t_x, length), [a, m, b, s, beta]);
-        let plain = numbers.map(|number| number.value());
-        let ln_value = |u: f64| ln_f(u, times, plain);
-        let left = Self { b: plain[2], s: plain[3], beta: plain[4] }.after(t_x);
-        let nodes = left.nodes(a.value().min(left.scale()), length, ln_value);
-        let peak = nodes.iter().map(|&(u, _)| ln_value(u)).fold(f64::NEG_INFINITY, f64::max);
-        let sum = nodes
-            .into_iter()
-            .fold(N::constant(0.0), |sum, (u, weight)| sum + (ln_f(u, times, numbers) - peak).exp() * weight);
-        m * (N::constant(length) / a).ln_1p() + sum.ln() + peak
+        let sum = nodes.into_iter().fold(N::constant(0.0), |sum, (u, weight, _)| {
+            sum + (ln_leaving(u, (t_x, length), [a, m, b, s, beta]) - peak).exp() * weight
+        });
+        grown + sum.ln()
+    }
+
+    fn expanded(p: [f64; 5], x: f64, t_x: f64, t: f64) -> (Jet<5>, Option<Jet<5>>) {
+        let jets = std::array::from_fn(|i| Jet::parameter(i, p[i]));
+        let survival = Self::ln_survival(jets, t);
+        if t <= t_x {
+            return (survival, None);
+        }
+        let [r, alpha, b, s, beta] = p;
+        let (m, a, length) = (r + x, alpha + t_x, t - t_x);
+        // Of the level l = beta + e^(b t) − 1 at a time: e^(b t) / l and 1 / l.
+        let shares = |time: f64| {
+            let grown = (-ln_young(b, beta, time)).exp();
+            (grown, grown * (-b * time).exp())
+        };
+        let (end, end_less) = shares(t);
+        let nodes = Self::nodes_of_leaving(p, t_x, length, m);
+        let peak = nodes.iter().map(|node| node.2).fold(f64::NEG_INFINITY, f64::max);
+        let (mut sum, mut slopes, mut curvatures) = (0.0, [0.0; 5], [[0.0; 5]; 5]);
+        for (u, weight, ln_value) in nodes {
+            let (time, value) = (t_x + u, weight * (ln_value - peak).exp());
+            let (now, less) = shares(time);
+            let risen = ln_risen(b, beta, time, t);
+            let of_a = u / (a * (a + u));
+            // First and second derivatives of ln f over [r, alpha, b, s, beta].
+            let first = [
+                -(u / a).ln_1p(),
+                m * of_a,
+                1.0 / b + time - (1.0 + s) * time * now + s * t * end,
+                1.0 / s + risen,
+                s * end_less - (1.0 + s) * less,
+            ];
+            let half = beta - 1.0;
+            let second = [
+                (0, 1, of_a),
+                (1, 1, -m * of_a * (1.0 / a + 1.0 / (a + u))),
+                (2, 2, -1.0 / (b * b) + half * (s * t * t * end * end_less - (1.0 + s) * time * time * now * less)),
+                (2, 3, t * end - time * now),
+                (2, 4, (1.0 + s) * time * now * less - s * t * end * end_less),
+                (3, 3, -1.0 / (s * s)),
+                (3, 4, end_less - less),
+                (4, 4, (1.0 + s) * less * less - s * end_less * end_less),
+            ];
+            sum += value;
+            for i in 0..5 {
+                slopes[i] += value * first[i];
+                for j in i..5 {
+                    curvatures[i][j] += value * first[i] * first[j];
+                }
+            }
+            for (i, j, bend) in second {
+                curvatures[i][j] += value * bend;
+            }
+        }
+        let mut odds = Jet::constant(peak + sum.ln());
+        odds.gradient = slopes.map(|slope| slope / sum);
+        for i in 0..5 {
+            for j in i..5 {
+                odds.hessian[i][j] = curvatures[i][j] / sum - odds.gradient[i] * odds.gradient[j];
+                odds.hessian[j][i] = odds.hessian[i][j];
+            }
+        }
+        // m ln (1 + length / a)
+        let (grown, by_a) = ((length / a).ln_1p(), 1.0 / (a + length) - 1.0 / a);
+        odds.value += m * grown;
+        odds.gradient[0] += grown;
+        odds.gradient[1] += m * by_a;
+        odds.hessian[0][1] += by_a;
+        odds.hessian[1][0] += by_a;
+        odds.hessian[1][1] += m * (1.0 / (a * a) - 1.0 / ((a + length) * (a + length)));
+        (survival, Some(odds))
     }
 
     /// The level of those alive at `t` is Gamma(s, beta + e^(b t) − 1), and their hazard has grown by e^(b t).

@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use super::fitting::Fitted;
 use super::negative_binomial::NegativeBinomial;
 use super::peaked::integral_of_peak;
-use super::population::{Population, Recipe, Row, Terms};
+use super::population::{Population, Recipe, Row, Terms, alive_or_left};
 use super::simulated::Orders;
 use super::{BtydError, Histories, LONGEST_MEDIAN_DAYS, OrdersProcess, Rfm, checked_parameter};
-use crate::math::Number;
 use crate::math::special::logistic_of_minus;
+use crate::math::{Jet, Number};
 
 /// A distribution of lifetimes, with the two parameters of the rates before its own: `[r, alpha, ...]`.
 pub trait Lifetime<const K: usize>: Copy + std::fmt::Debug + PartialEq + Send + Sync + 'static {
@@ -45,6 +45,12 @@ pub trait Lifetime<const K: usize>: Copy + std::fmt::Debug + PartialEq + Send + 
     fn ln_survival<N: Number>(parameters: [N; K], t: f64) -> N;
     /// `ln` of the odds of having left in `(t_x, T)`, `T > t_x`, against being alive.
     fn ln_odds_left<N: Number>(parameters: [N; K], x: f64, t_x: f64, t: f64) -> N;
+    /// `ln S(t)` and, where `t > t_x`, `ln` of the odds of having left, with their derivatives over the parameters. Written
+    /// out where it is what most of a fit consists of.
+    fn expanded(parameters: [f64; K], x: f64, t_x: f64, t: f64) -> (Jet<K>, Option<Jet<K>>) {
+        let p = std::array::from_fn(|i| Jet::parameter(i, parameters[i]));
+        (Self::ln_survival(p, t), (t > t_x).then(|| Self::ln_odds_left(p, x, t_x, t)))
+    }
     /// What is left of the lifetimes of those who live at `t`.
     fn after(self, t: f64) -> Self;
     /// `ln S(t)` of this distribution.
@@ -270,6 +276,23 @@ impl<L: Lifetime<K>, const K: usize> Terms<K> for NbdTerms<L> {
         let [r, alpha] = [p[0], p[1]];
         let lived = L::ln_survival(p, t) - alpha.ln() * x - (r + x) * (N::constant(t) / alpha).ln_1p();
         if t > t_x { lived + L::ln_odds_left(p, x, t_x, t).softplus() } else { lived }
+    }
+
+    fn times_expanded(&self, p: [f64; K], &Row { x, t_x, t, .. }: &Row) -> Jet<K> {
+        let [r, alpha] = [p[0], p[1]];
+        let (mut base, ln_odds) = L::expanded(p, x, t_x, t);
+        let (at_zero, at_end) = (1.0 / alpha, 1.0 / (alpha + t));
+        let (grown, by_alpha) = ((t * at_zero).ln_1p(), at_end - at_zero);
+        base.value -= x * alpha.ln() + (r + x) * grown;
+        base.gradient[0] -= grown;
+        base.gradient[1] -= x * at_zero + (r + x) * by_alpha;
+        base.hessian[0][1] -= by_alpha;
+        base.hessian[1][0] -= by_alpha;
+        base.hessian[1][1] += x * at_zero * at_zero - (r + x) * (at_zero * at_zero - at_end * at_end);
+        match ln_odds {
+            Some(ln_odds) => alive_or_left(base, &ln_odds),
+            None => base,
+        }
     }
 }
 

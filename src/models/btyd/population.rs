@@ -13,7 +13,7 @@ const CHUNK: usize = 1024;
 
 /// More distinct histories than these are searched on so many representatives first, and climbed whole from the best
 /// point.
-const REPRESENTATIVES: usize = 256;
+const REPRESENTATIVES: usize = 512;
 
 /// Times of one history in the unit of a fit.
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +38,32 @@ pub(super) trait Terms<const K: usize>: Sync {
     /// What depends on the times.
     fn of_times<N: Number>(&self, p: [N; K], row: &Row) -> N;
 
+    /// [`Self::of_times`] with its derivatives over the parameters. Models that many are fitted with write them out.
+    fn times_expanded(&self, p: [f64; K], row: &Row) -> Jet<K> {
+        self.of_times(std::array::from_fn(|i| Jet::parameter(i, p[i])), row)
+    }
+
     /// Both.
     fn ln_likelihood(&self, p: [f64; K], history: &Rfm) -> f64 {
         self.of_count(p, history.x()) + self.of_times(p, &Row::of(history))
     }
+}
+
+/// `base + softplus(ln_odds)`, where `ln_odds` has a sparse Hessian: the log-likelihood of being alive or having left.
+pub(super) fn alive_or_left<const K: usize>(mut base: Jet<K>, ln_odds: &Jet<K>) -> Jet<K> {
+    // One exponential for the value and both slopes.
+    let small = (-ln_odds.value.abs()).exp();
+    let likelier = 1.0 / (1.0 + small);
+    let left = if ln_odds.value > 0.0 { likelier } else { small * likelier };
+    let both = small * likelier * likelier; // left (1 − left)
+    base.value += ln_odds.value.max(0.0) + small.ln_1p();
+    for i in 0..K {
+        base.gradient[i] += left * ln_odds.gradient[i];
+        for j in 0..K {
+            base.hessian[i][j] += left * ln_odds.hessian[i][j] + both * ln_odds.gradient[i] * ln_odds.gradient[j];
+        }
+    }
+    base
 }
 
 /// Distinct histories, scaled, with the counts at hand.
@@ -69,13 +91,13 @@ impl Population {
 
     /// The log-likelihood with gradient and Hessian over the logarithms of the parameters.
     pub(super) fn expand<const K: usize>(&self, terms: &impl Terms<K>, point: &[f64]) -> Expansion {
-        let p: [Jet<K>; K] = std::array::from_fn(|i| Jet::exp_of_parameter(i, point[i]));
-        let sum = self.sum(|row| terms.of_times(p, row), |x| terms.of_count(p, x));
-        Expansion {
-            value: sum.value,
-            gradient: sum.gradient.to_vec(),
-            hessian: sum.hessian.iter().map(|row| row.to_vec()).collect(),
-        }
+        let p: [f64; K] = std::array::from_fn(|i| point[i].exp());
+        let jets = std::array::from_fn(|i| Jet::parameter(i, p[i]));
+        let sum = self.sum(|row| terms.times_expanded(p, row), |x| terms.of_count(jets, x));
+        let gradient: Vec<f64> = (0..K).map(|i| p[i] * sum.gradient[i]).collect();
+        let of_logs = |i: usize, j: usize| p[i] * p[j] * sum.hessian[i][j] + if i == j { gradient[i] } else { 0.0 };
+        let hessian = (0..K).map(|i| (0..K).map(|j| of_logs(i, j)).collect()).collect();
+        Expansion { value: sum.value, gradient, hessian }
     }
 
     /// The log-likelihood alone.

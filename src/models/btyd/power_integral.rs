@@ -26,6 +26,10 @@ pub(super) struct Limits {
 /// What is left after the integrand has fallen by e^-42 = 6e-19 from its peak is nothing.
 const NEGLIGIBLE: f64 = 42.0;
 
+/// On panels narrower than this powers may be so high that e^w − 1 needs all of its digits; on wider ones the fall allows
+/// no more than 14 / 0.01 of them, which multiply rounding to 1e-13.
+const NARROW: f64 = 0.01;
+
 /// Panels at most; a guard, for the widths double.
 const MOST_PANELS: usize = 4000;
 
@@ -33,21 +37,25 @@ const MOST_PANELS: usize = 4000;
 pub(super) fn ln_power_integral<N: Number>(m: N, a: N, n: N, b: N, length: f64) -> N {
     let kernel = Kernel { m: m.value(), a: a.value(), n: n.value(), b: b.value() };
     if N::CARRIES {
-        let mut moments = Moments::default();
-        kernel.panels(length, |node| moments.add(&kernel, node));
-        let (value, gradient, hessian) = moments.ln_integral();
+        let (value, gradient, hessian) = kernel.expanded(length);
         N::compose([m, a, n, b], value, || (gradient, hessian))
     } else {
-        let (mut sum, mut peak) = (0.0, f64::NEG_INFINITY);
-        kernel.panels(length, |Point { weight, ln_value, .. }| {
-            if ln_value > peak {
-                sum *= (peak - ln_value).exp();
-                peak = ln_value;
-            }
-            sum += weight * (ln_value - peak).exp();
-        });
-        N::constant(peak + sum.ln())
+        // The integrand is 1 at u = 0 and falls: the sum neither overflows nor vanishes.
+        let mut sum = 0.0;
+        kernel.panels(length, |Point { weight, ln_value, .. }| sum += weight * ln_value.exp());
+        N::constant(sum.ln())
     }
+}
+
+/// `ln I` with its gradient and Hessian over `[m, A, n, B]`.
+pub(super) fn ln_power_integral_expanded(
+    m: f64,
+    a: f64,
+    n: f64,
+    b: f64,
+    length: f64,
+) -> (f64, [f64; 4], [[f64; 4]; 4]) {
+    Kernel { m, a, n, b }.expanded(length)
 }
 
 struct Kernel {
@@ -70,6 +78,12 @@ struct Point {
 }
 
 impl Kernel {
+    fn expanded(&self, length: f64) -> (f64, [f64; 4], [[f64; 4]; 4]) {
+        let mut moments = Moments::default();
+        self.panels(length, |node| moments.add(self, node));
+        moments.ln_integral()
+    }
+
     /// Hands every node of the quadrature to `add`.
     fn panels(&self, length: f64, mut add: impl FnMut(Point)) {
         let a_is_smaller = self.a <= self.b;
@@ -81,15 +95,21 @@ impl Kernel {
         let (slope_first, slope_last) = (m_c - 1.0 + m_d * share, m_c + m_d - 1.0);
         let depth = |w: f64| (m_c - 1.0) * w + m_d * (share * w.exp_m1()).ln_1p();
         let mut rule = |left: f64, width: f64, nodes: &[Node]| {
+            let centre = left + 0.5 * width;
+            let at_centre = centre.exp(); // 1 + u / C there
             for &(node, weight) in nodes {
-                for sign in [-1.0, 1.0] {
-                    let w = left + 0.5 * width * (1.0 + sign * node);
-                    let grown = w.exp_m1();
-                    let u = c * grown;
+                let away = 0.5 * width * node;
+                let grown = if width < NARROW {
+                    [(centre - away).exp_m1(), (centre + away).exp_m1()]
+                } else {
+                    let factor = away.exp(); // of both nodes of the pair
+                    [at_centre / factor - 1.0, at_centre * factor - 1.0]
+                };
+                for (w, grown) in [(centre - away, grown[0]), (centre + away, grown[1])] {
                     let (ln_c, ln_d) = (w, (share * grown).ln_1p());
                     let (ln_a, ln_b) = if a_is_smaller { (ln_c, ln_d) } else { (ln_d, ln_c) };
                     let ln_value = -m_c * ln_c - m_d * ln_d;
-                    add(Point { u, ln_a, ln_b, ln_value, weight: 0.5 * width * weight * (c + u) });
+                    add(Point { u: c * grown, ln_a, ln_b, ln_value, weight: 0.5 * width * weight * c * (1.0 + grown) });
                 }
             }
         };
@@ -140,7 +160,6 @@ pub(super) fn panels(
 /// Sums over the nodes of the integrand times the derivatives of its logarithm over `[m, A, n, B]`.
 #[derive(Default)]
 struct Moments {
-    peak: Option<f64>,
     sum: f64,
     slopes: [f64; 4],
     curvatures: [[f64; 4]; 4],
@@ -149,16 +168,7 @@ struct Moments {
 impl Moments {
     fn add(&mut self, kernel: &Kernel, point: Point) {
         let Point { u, ln_a, ln_b, ln_value, weight } = point;
-        // All nodes of a sum share one scale: the first node's, moved where another is far above it.
-        let peak = *self.peak.get_or_insert(ln_value);
-        if ln_value > peak + 50.0 {
-            let less = (peak - ln_value).exp();
-            self.sum *= less;
-            self.slopes = self.slopes.map(|slope| slope * less);
-            self.curvatures = self.curvatures.map(|row| row.map(|curvature| curvature * less));
-            self.peak = Some(ln_value);
-        }
-        let value = weight * (ln_value - self.peak.unwrap_or(ln_value)).exp();
+        let value = weight * ln_value.exp();
         let (beyond_a, beyond_b) = (1.0 / (kernel.a + u), 1.0 / (kernel.b + u));
         let (of_a, of_b) = (u * beyond_a / kernel.a, u * beyond_b / kernel.b);
         let slopes = [-ln_a, kernel.m * of_a, -ln_b, kernel.n * of_b];
@@ -186,6 +196,6 @@ impl Moments {
                 hessian[j][i] = hessian[i][j];
             }
         }
-        (self.peak.unwrap_or(0.0) + self.sum.ln(), gradient, hessian)
+        (self.sum.ln(), gradient, hessian)
     }
 }

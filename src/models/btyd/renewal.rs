@@ -41,7 +41,15 @@ impl Renewal {
         }
         let ticks = NegativeBinomial { shape: self.shape, u: self.u };
         let (k, stage) = (u64::from(self.k), u64::from(self.stage));
-        let reached: Vec<f64> = (1..=ORDERS).map(|i| ticks.at_least(k * i - stage)).collect();
+        // P(the i-th order is reached), from the last: a tail and what lies before it.
+        let mut reached = vec![0.0; ORDERS as usize];
+        let mut tail = ticks.at_least(k * ORDERS - stage);
+        for i in (1..=ORDERS).rev() {
+            reached[i as usize - 1] = tail;
+            if i > 1 {
+                tail += ticks.between(k * (i - 1) - stage, k * i - stage);
+            }
+        }
         // Of few ticks at wild rates, those of the wildest are more than the short sum holds.
         let few = self.shape * self.u < FEW_TICKS && reached[reached.len() - 1] < f64::EPSILON * reached[0];
         let orders = |p: f64, z: f64| {
