@@ -16,7 +16,8 @@
 //! them; [`features`] sweeps over timelines; [`labels`] and [`split`] say what is learned and from when;
 //! [`training`] fits [`models`] (with [`math`]) and judges them by [`metrics`] in a [`report`]; [`bundle`] stores
 //! the fit; [`scores`] writes the nightly partition; [`segments`] evaluates criteria over it. [`storage`] makes
-//! files appear whole or not at all, [`simulate`] makes shops with known truth, [`demo`] runs everything once.
+//! files appear whole or not at all, [`simulate`] makes shops with known truth, [`demo`] runs everything once, [`clv`]
+//! compares the buy-till-you-die models.
 //! [`error`], [`progress`] and [`cli`] are how all of it talks to people.
 //!
 //! # Glossary
@@ -34,6 +35,7 @@
 
 pub mod bundle;
 pub mod cli;
+pub mod clv;
 pub mod config;
 pub mod demo;
 pub mod error;

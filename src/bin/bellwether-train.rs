@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bellwether::bundle::Bundle;
 use bellwether::cli::{self, CommonFlags, MemoryFlags, Terminal};
+use bellwether::clv::{self, ClvModel, ClvOptions, ClvSource, TimeUnit};
 use bellwether::config::{Config, DEFAULT};
 use bellwether::demo;
 use bellwether::error::{Error, ExitCode};
@@ -42,6 +43,8 @@ enum Command {
     Features(FeaturesOf),
     /// Write feature tables alone, for any model and any tool
     Build(Build),
+    /// Fit the buy-till-you-die models to repeat orders, and compare them
+    Clv(Clv),
     /// Simulate a shop whose truth is known
     Simulate(Simulate),
     /// Simulate a shop, fit, score, segment, and say where everything is
@@ -170,6 +173,51 @@ struct Build {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
+  bellwether-train clv --events shop.parquet --as-of 2026-08-21
+  bellwether-train clv --events 'data/*.csv' --holdout-days 90 --unit weeks --out customers.csv
+  bellwether-train clv --table rfm.csv --unit weeks --model mbg-nbd --model pareto-nbd
+
+Fits on what happened before the holdout, judges in it; OUT holds what the best model, fitted on all,
+foresees of each customer. A churn score is the probability of no order, not that of being alive.")]
+struct Clv {
+    /// Files, folders, globs or hive partitions of events: Parquet, CSV, TSV, NDJSON, each plain, gzip or zstd
+    #[arg(long, short, required_unless_present = "table", conflicts_with = "table", num_args = 1.., value_name = "PATH")]
+    events: Vec<String>,
+    /// CSV of customers instead: customer_id, frequency, recency, T, monetary_value
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "as_of", "holdout_days", "rejects"])]
+    table: Option<PathBuf>,
+    /// Settings in TOML; only what differs from the defaults
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The first day that must not be seen, such as 2026-08-21 [default: the day after the last event]
+    #[arg(long, value_name = "DATE")]
+    as_of: Option<Day>,
+    /// Last days before as_of to judge in, 0 for none [default: a third of the time seen, at most 365]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=3650))]
+    holdout_days: Option<u16>,
+    /// A model to fit; several times for several [default: all]
+    #[arg(long, value_enum, value_name = "MODEL")]
+    model: Vec<ClvModel>,
+    /// Unit of the times of a table, and of printed parameters
+    #[arg(long, value_enum, default_value = "days", value_name = "UNIT")]
+    unit: TimeUnit,
+    /// Days to look ahead for each customer
+    #[arg(long, default_value_t = 365, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    horizon_days: u16,
+    /// Discount rate of a year, of lifetime value
+    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    yearly_rate: f64,
+    /// CSV file for what is foreseen of each customer
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// File for rows that cannot be used
+    #[arg(long, default_value = "rejects.ndjson", value_name = "FILE")]
+    rejects: PathBuf,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
   bellwether-train simulate --customers 20000 --days 540 --seed 1 --out datasets/demo
   bellwether-train simulate --customers 500000 --late-share 0.02 --dirty-share 0.005 --out datasets/big
 
@@ -221,6 +269,7 @@ fn main() -> std::process::ExitCode {
         Command::Check(check) => run_check(&check, &common, terminal),
         Command::Features(of) => run_features(&of, &common, terminal),
         Command::Build(build) => run_build(build, &common, terminal),
+        Command::Clv(clv) => run_clv(clv, &common, terminal),
         Command::Simulate(simulate) => run_simulate(&simulate, &common, terminal),
         Command::Demo(settings) => {
             let done = demo::demo(&settings.root, settings.customers, terminal)?;
@@ -319,6 +368,34 @@ fn run_build(build: Build, common: &CommonFlags, terminal: &Terminal) -> Result<
     if build.dry_run {
         terminal.note("no features were written: --dry-run");
     }
+    Ok(ExitCode::Done)
+}
+
+fn run_clv(asked: Clv, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    let source = match asked.table {
+        Some(table) => ClvSource::Table(table),
+        None => {
+            let source = Source { events: asked.events, config: asked.config };
+            ClvSource::Events {
+                config: Box::new(source.config()?),
+                events: source.events,
+                as_of: asked.as_of,
+                holdout_days: asked.holdout_days,
+                rejects: asked.rejects,
+            }
+        }
+    };
+    let options = ClvOptions {
+        source,
+        models: asked.model,
+        unit: asked.unit,
+        horizon_days: asked.horizon_days,
+        yearly_rate: asked.yearly_rate,
+        out: asked.out,
+    };
+    let compared = clv::compare(&options, terminal)?;
+    terminal.finish();
+    cli::print(&if common.json { cli::json(&compared) } else { compared.to_text() });
     Ok(ExitCode::Done)
 }
 
