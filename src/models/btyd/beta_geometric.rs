@@ -164,7 +164,7 @@ impl<const AT_ZERO: bool> BetaGeometric<AT_ZERO> {
     pub(super) fn at_t(&self, history: &Rfm) -> Known {
         let row = Row::of(history);
         let terms = self.terms();
-        let ln_odds = terms.ln_odds_left(self.parameters(), &row).map_or(f64::NEG_INFINITY, |odds| odds);
+        let ln_odds = terms.ln_odds_left(self.parameters(), &row).unwrap_or(f64::NEG_INFINITY);
         let silence = (row.t - row.t_x) / (self.alpha + row.t);
         let ln_stages = terms.ln_stages(self.r, row.x, silence);
         Known {

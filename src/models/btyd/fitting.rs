@@ -117,19 +117,29 @@ pub(super) fn search(
             _ => Some(next),
         })
     };
+    // The covariance at a maximum that the objective determines; `None` where it is none, flat or far from the scale.
+    let determined = |(fit, end): &(Fit, Expansion)| {
+        let is_near = fit.params.iter().all(|x| x.abs() < FURTHEST.ln());
+        (fit.stop.is_maximum() && is_near).then(|| covariance(&end.hessian)).flatten()
+    };
     let mut starts = task.starts.clone();
+    let mut free_starts = task.enough.then(|| starts.clone());
     if let Some(sketch) = &sketch {
         let held = |point: &[f64]| task.prior.add_to(sketch(point), point);
         if let Some((fit, _)) = highest(&held, &starts) {
             starts = vec![fit.params];
         }
+        // What runs away or is flat over histories that stand for all is so over all of them: that long way is not gone.
+        free_starts = free_starts.and_then(|_| {
+            let found = highest(sketch, &starts)?;
+            determined(&found).map(|_| vec![found.0.params])
+        });
     }
-    if task.enough
-        && let Some((fit, end)) = highest(whole, &starts)
-        && fit.stop.is_maximum()
-        && fit.params.iter().all(|x| x.abs() < FURTHEST.ln())
-        && let Some(covariance) = covariance(&end.hessian)
+    if let Some(free_starts) = free_starts
+        && let Some(found) = highest(whole, &free_starts)
+        && let Some(covariance) = determined(&found)
     {
+        let fit = found.0;
         let deviations: Vec<f64> = (0..fit.params.len()).map(|i| covariance[i][i].sqrt()).collect();
         return Ok(Found { fit, shrunk: false, deviations: Some(deviations) });
     }
