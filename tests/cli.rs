@@ -842,6 +842,9 @@ fn the_commands_of_the_readme_work_when_typed() {
         let path = entry.unwrap().path();
         fs::copy(&path, here.path().join("data").join(path.file_name().unwrap())).unwrap();
     }
+    let customer = |n: u32| format!("{n},{},{}.0,{}.0,{}.5\n", n % 4, n % 4 * 9 + n % 3, 40 + n % 20, 10 + n % 7);
+    let table: String = (0..300).map(customer).collect();
+    fs::write(here.path().join("rfm.csv"), format!("customer_id,frequency,recency,T,monetary_value\n{table}")).unwrap();
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let programs = Path::new(TRAIN).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());

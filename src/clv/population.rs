@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::error::ClvError;
 use crate::config::Config;
 use crate::error::Error;
@@ -12,7 +10,7 @@ use crate::models::occurrence::{Subject, SubjectReader};
 use crate::pipeline::read_timelines;
 use crate::progress::Observer;
 use crate::time::Day;
-use crate::timeline::{Event, History, Timelines};
+use crate::timeline::{Budget, History, Partition, SpillError, Timelines};
 
 /// Histories of customers up to a day, in the order of the timelines or of the table.
 #[derive(Debug, Default)]
@@ -100,7 +98,7 @@ pub(super) fn from_events(
     rejects: &Path,
     observer: &dyn Observer,
 ) -> Result<Population, Error> {
-    let (timelines, _) = read_timelines(events, config, as_of, rejects, observer)?;
+    let (timelines, _) = read_timelines(events, config, as_of, Some(rejects), None, &Budget::default(), observer)?;
     let as_of = as_of.unwrap_or_else(|| {
         let day = timelines.last_day.plus(1);
         observer.note(&format!("as_of is {day}, the day after the last event"));
@@ -108,7 +106,7 @@ pub(super) fn from_events(
     });
     let subject = Subject { event: config.events.order_event.clone(), is_order: true, category: None };
     let reader = subject.reader(&timelines.vocabularies);
-    let first = first_order(&timelines, &reader, as_of).ok_or(ClvError::Nobody)?;
+    let first = first_order(&timelines, &reader, as_of)?.ok_or(ClvError::Nobody)?;
     let seen = as_of.since(first);
     let holdout_days = match holdout_days {
         Some(days) => days,
@@ -119,7 +117,7 @@ pub(super) fn from_events(
         None => (seen / HOLDOUT_PART).min(LONGEST_HOLDOUT) as u16,
     };
     let end = as_of.plus(-i32::from(holdout_days));
-    let customers = customers(&timelines, &reader, end, as_of);
+    let customers = customers(&timelines, &reader, end, as_of)?;
     let whole = sample(customers.iter().map(|customer| (customer, &customer.history)), as_of)?;
     if holdout_days == 0 {
         return Ok(Population { calibration: whole, later: None, calibration_end: Some(as_of), holdout: None });
@@ -150,26 +148,26 @@ pub(super) fn from_events(
 const DAYS_IN_WEEK: i32 = 7;
 
 /// The day of the first order of all.
-fn first_order(timelines: &Timelines, reader: &SubjectReader, as_of: Day) -> Option<Day> {
-    let firsts = timelines.partitions.par_iter().filter_map(|partition| {
-        let first = |c: usize| reader.history(partition.events(c), as_of).map(|history| history.first);
-        (0..partition.customers()).filter_map(first).min()
-    });
-    firsts.min()
+fn first_order(timelines: &Timelines, reader: &SubjectReader, as_of: Day) -> Result<Option<Day>, SpillError> {
+    let firsts = timelines.map_parts(|_, part| {
+        let first = |c: usize| reader.history(part.timeline(c), as_of).map(|history| history.first);
+        Ok::<_, SpillError>((0..part.customers()).filter_map(first).min())
+    })?;
+    Ok(firsts.into_iter().flatten().min())
 }
 
 /// Everybody with an order before `as_of`, in the order of the timelines.
-fn customers(timelines: &Timelines, reader: &SubjectReader, end: Day, as_of: Day) -> Vec<Customer> {
-    let of_partition = |partition: &crate::timeline::Partition| -> Vec<Customer> {
+fn customers(timelines: &Timelines, reader: &SubjectReader, end: Day, as_of: Day) -> Result<Vec<Customer>, SpillError> {
+    let of_part = |_: usize, part: &Partition| {
         let one = |c: usize| {
-            let events: &[Event] = partition.events(c);
-            let history = reader.history(events, as_of)?;
-            let (days, before) = (reader.days(events, as_of), reader.history(events, end));
-            Some(Customer { id: partition.id(c).to_string(), history, days, before })
+            let timeline = part.timeline(c);
+            let history = reader.history(timeline, as_of)?;
+            let (days, before) = (reader.days(timeline, as_of), reader.history(timeline, end));
+            Some(Customer { id: part.id(c).to_string(), history, days, before })
         };
-        (0..partition.customers()).filter_map(one).collect()
+        Ok::<Vec<Customer>, SpillError>((0..part.customers()).filter_map(one).collect())
     };
-    timelines.partitions.par_iter().flat_map_iter(of_partition).collect()
+    Ok(timelines.map_parts(of_part)?.into_iter().flatten().collect())
 }
 
 fn sample<'a>(known: impl Iterator<Item = (&'a Customer, &'a History)>, as_of: Day) -> Result<Sample, BtydError> {
