@@ -45,6 +45,9 @@ pub enum ClvModel {
 /// The k that are tried for orders at regular times; BTYDplus looks no further either.
 const REGULARITIES: [u32; 5] = [2, 3, 4, 5, 6];
 
+/// More customers than these are told to take long with a regular model.
+const MANY: usize = 2000;
+
 impl ClvModel {
     /// Fits it; of the regular models the k of the highest likelihood.
     fn fit(self, sample: &Sample) -> Result<OrdersFit, BtydError> {
@@ -250,6 +253,13 @@ pub fn compare(options: &ClvOptions, observer: &dyn Observer) -> Result<Clv, Err
         Some(path) => {
             observer.stage("foreseeing each customer");
             let whole = population.whole();
+            if best.needs_gaps() && whole.rfms.len() > MANY {
+                observer.warn(&format!(
+                    "the exact expectations of {} take some 50 ms a customer; `--model mbg-nbd --model pareto-nbd` \
+                     leaves the regular models out",
+                    best.name()
+                ));
+            }
             let model = BtydModel { orders: best.fit(whole)?, spend: SpendModel::fit(&whole.spends()?)? };
             let text = foreseen(&model, whole, options)?;
             storage::write_atomic(path, |file| std::io::Write::write_all(file, text.as_bytes()))?;
