@@ -51,7 +51,7 @@ fn features(criterion: &mut Criterion) {
         let built = timelines(&batches);
         group.throughput(Throughput::Elements(built.events() as u64));
         group.bench_function(BenchmarkId::new("timelines", size), |bencher| bencher.iter(|| timelines(&batches)));
-        let plan = Plan::new(&built, &Config::default(), built.last_day.plus(1)).unwrap().expect("in memory");
+        let plan = Plan::new(&built, &Config::default(), built.last_day.plus(1)).expect("in memory");
         let sweep = Sweep::new(&plan, &built);
         eprintln!("{size}: {} events, {} customers, {} features", built.events(), built.customers(), sweep.width());
         for cut_offs in [1, 8] {

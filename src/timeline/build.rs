@@ -439,7 +439,7 @@ impl TimelineBuilder {
             drop(self.growing);
             let spilled = spill.finish(recode, self.shape);
             let n_customers = spilled.count_customers()?;
-            (Store::Spilled(spilled), n_customers)
+            (Store::Spilled(Box::new(spilled)), n_customers)
         } else {
             let sort = |growing: Growing| sort_timelines(growing, &recode);
             let partitions: Vec<super::Partition> = self.growing.into_par_iter().map(sort).collect();

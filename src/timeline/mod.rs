@@ -71,7 +71,7 @@ impl Partition {
 #[derive(Debug)]
 enum Store {
     Memory(Vec<Partition>),
-    Spilled(Spilled),
+    Spilled(Box<Spilled>),
 }
 
 /// A partition that is in memory, or was loaded for as long as this is held.

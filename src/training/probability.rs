@@ -99,7 +99,7 @@ pub(super) fn fit(
         Prepared { matrix: preparation.apply(shipped_raw.view()).map_err(broken)?, raw: shipped_raw, rows: ship };
 
     let mut columns = Vec::new();
-    let mut warm: Option<LogisticModel> = None;
+    let mut warm = Warm::default();
     let mut cuts = Cuts::default();
     for (column, name) in target.columns().into_iter().enumerate() {
         let one = Column { material, target, split, column, name };
@@ -155,6 +155,15 @@ impl Candidate {
     }
 }
 
+/// What the columns of one target learn from those before.
+#[derive(Default)]
+struct Warm {
+    /// Where the next fit starts from.
+    model: Option<LogisticModel>,
+    /// The penalty that was best on the validation rows.
+    alpha: Option<f64>,
+}
+
 /// One score column of a target.
 struct Column<'a> {
     material: &'a Material<'a>,
@@ -178,7 +187,7 @@ impl Column<'_> {
         judged: Option<&[Prepared; 3]>,
         shipped: &Prepared,
         preparation: &Preparation,
-        warm: &mut Option<LogisticModel>,
+        warm: &mut Warm,
         cuts: &mut Cuts,
         trained: &mut Trained,
     ) -> Result<FittedColumn, TrainingError> {
@@ -217,7 +226,7 @@ impl Column<'_> {
         let model = match choice.chosen {
             Candidate::Logistic { alpha, .. } => {
                 let solver = if self.target.per_group { Solver::Parallel } else { Solver::Auto };
-                let model = self.logistic(shipped, &labels, alpha, solver, warm.as_ref())?;
+                let model = self.logistic(shipped, &labels, alpha, solver, warm.model.as_ref())?;
                 if !self.target.per_group {
                     self.weigh_features(&model, preparation, trained);
                 }
@@ -269,13 +278,13 @@ impl Column<'_> {
         &self,
         train: &Prepared,
         validate: &Prepared,
-        warm: &mut Option<LogisticModel>,
+        warm: &mut Warm,
     ) -> Result<Candidate, TrainingError> {
         let labels = train.rows.flags(self.column);
-        if self.target.per_group {
-            let model = self.logistic(train, &labels, PENALTY, Solver::Parallel, warm.as_ref())?;
-            *warm = Some(model.clone());
-            return Ok(Candidate::Logistic { model, alpha: PENALTY });
+        if let Some(alpha) = warm.alpha {
+            let model = self.logistic(train, &labels, alpha, Solver::Parallel, warm.model.as_ref())?;
+            warm.model = Some(model.clone());
+            return Ok(Candidate::Logistic { model, alpha });
         }
         if labels.len() > PENALTY_SEARCH_ROWS {
             let model = self.logistic(train, &labels, PENALTY, Solver::Auto, None)?;
@@ -294,7 +303,12 @@ impl Column<'_> {
             former = Some(model);
         }
         let alpha = best.map_or(PENALTY, |(_, alpha)| alpha);
-        let model = self.logistic(train, &labels, alpha, Solver::Auto, None)?;
+        if self.target.per_group {
+            // What the most frequent category has found serves the others, too.
+            warm.alpha = Some(alpha);
+        }
+        let solver = if self.target.per_group { Solver::Parallel } else { Solver::Auto };
+        let model = self.logistic(train, &labels, alpha, solver, None)?;
         Ok(Candidate::Logistic { model, alpha })
     }
 
@@ -336,7 +350,7 @@ impl Column<'_> {
         train: &Prepared,
         validate: &Prepared,
         test: &Prepared,
-        warm: &mut Option<LogisticModel>,
+        warm: &mut Warm,
         cuts: &mut Cuts,
         trained: &mut Trained,
     ) -> Result<Choice, TrainingError> {

@@ -307,7 +307,7 @@ fn of_customer<'a>(lines: &[&'a Line], id: &str) -> Vec<&'a Line> {
 fn in_order<'a>(lines: &[&'a Line]) -> Vec<&'a Line> {
     let name = |name: Option<&'static str>| (name.is_none(), name);
     let key = |line: &Line| {
-        let order = line.order.map_or(0, |order| order_hash(order));
+        let order = line.order.map_or(0, order_hash);
         let names = [line.category, line.channel, line.device, line.campaign].map(name);
         (line.time, line.event, order, names, line.received.max(line.day()))
     };
