@@ -330,9 +330,6 @@ fn print_config_is_the_manual_and_is_read_back() {
     assert!(merged.contains("cutoffs = 4"), "{merged}");
 }
 
-// ------------------------------------------------------------------------------------ bad input
-
-/// What is wrong with events in the same way for `fit` and for `run`.
 #[test]
 fn features_are_listed_of_a_manual_of_events_and_of_a_bundle() {
     let folder = fitted();
@@ -384,6 +381,9 @@ fn features_are_listed_of_a_manual_of_events_and_of_a_bundle() {
     assert!(error.code == 2 && error.err.contains("`features.include` must be patterns"), "{}", error.err);
 }
 
+// ------------------------------------------------------------------------------------ bad input
+
+/// What is wrong with events in the same way for `fit` and for `run`.
 #[test]
 fn unusable_events_are_refused_and_leave_former_work_as_it_was() {
     let folder = fitted();
@@ -842,7 +842,7 @@ fn the_commands_of_the_readme_work_when_typed() {
         let path = entry.unwrap().path();
         fs::copy(&path, here.path().join("data").join(path.file_name().unwrap())).unwrap();
     }
-    let customer = |n: u32| format!("{n},{},{}.0,{}.0,{}.5\n", n % 4, n % 4 * 9 + n % 3, 40 + n % 20, 10 + n % 7);
+    let customer = |n: u32| format!("{n},{},{}.0,{}.0,{}.5\n", n % 4, n % 4 * (9 + n % 3), 40 + n % 20, 10 + n % 7);
     let table: String = (0..300).map(customer).collect();
     fs::write(here.path().join("rfm.csv"), format!("customer_id,frequency,recency,T,monetary_value\n{table}")).unwrap();
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();

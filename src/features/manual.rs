@@ -39,7 +39,7 @@ pub fn example(config: &Config) -> Plan {
             ..Roles::default()
         },
         contacts: Contacts {
-            points: vec![point("<contact point>"), point("<other point>")],
+            points: vec![point("<contact_point>"), point("<other_contact_point>")],
             transitions: vec![1; 9],
             columns: vec![(0, 1)],
             has_devices: true,
