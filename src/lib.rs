@@ -9,13 +9,14 @@
 //!                   └── labels (what happened in the window)
 //! ```
 //!
-//! [`pipeline`] is that picture in code: [`pipeline::fit`] and [`pipeline::run`].
+//! [`pipeline`] is that picture in code: [`pipeline::fit`] and [`pipeline::run`]; [`pipeline::build`] stops at features.
 //!
 //! # Modules, in the order of the data
 //! [`config`] and [`time`] are used everywhere. [`events`] reads files into batches; [`timeline`] codes and sorts
 //! them; [`features`] sweeps over timelines; [`labels`] and [`split`] say what is learned and from when;
 //! [`training`] fits [`models`] (with [`math`]) and judges them by [`metrics`] in a [`report`]; [`bundle`] stores
-//! the fit; [`scores`] writes the nightly partition; [`segments`] evaluates criteria over it. [`storage`] makes
+//! the fit; [`scores`] writes the nightly partition; [`segments`] evaluates criteria over it. [`predicate`]
+//! plans SQL conditions, of segments and of declared features. [`storage`] makes
 //! files appear whole or not at all, [`simulate`] makes shops with known truth, [`demo`] runs everything once, [`clv`]
 //! compares the buy-till-you-die models.
 //! [`error`], [`progress`] and [`cli`] are how all of it talks to people.

@@ -113,7 +113,8 @@ impl Sorter {
         let timeline = columns.slice(range.clone());
         self.order.clear();
         self.order.extend(0..timeline.len() as u32);
-        self.order.sort_unstable_by(|&a, &b| in_order(&timeline, a as usize, b as usize));
+        // Stable, because it makes use of stretches that are in order, as those of one file are.
+        self.order.sort_by(|&a, &b| in_order(&timeline, a as usize, b as usize));
         if self.order.is_sorted() {
             return;
         }
