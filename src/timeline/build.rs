@@ -231,6 +231,7 @@ impl Grouped {
                 }
             }
         }
+        self.events.conditions.fill(0); // the buffer served another stretch before
         for (condition, holds) in batch.conditions.iter().enumerate() {
             for (slot, &row) in self.rows.iter().enumerate() {
                 self.events.conditions[slot] |= u64::from(holds[row as usize]) << condition;

@@ -156,7 +156,7 @@ impl Shape {
 }
 
 impl EventColumns {
-    /// `n` events that say nothing, to be filled.
+    /// Room for `n` events, all of which are to be filled: what stood there before may still do.
     pub(super) fn reset(&mut self, shape: Shape, n: usize) {
         self.events.resize(n, Event::default());
         self.details.resize(if shape.details { n } else { 0 }, Detail::none(Day(0)));

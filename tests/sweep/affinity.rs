@@ -50,9 +50,6 @@ pub fn reference(all: &mut Reference, view: &View) {
         for &kind in &kinds {
             pair(all, view, kind, category, lines_with_category);
         }
-        if plan.kinds.len() > 1 {
-            all.add(format!("events_category_{}", category.slug), in_category(known, category).len() as f64);
-        }
         if kinds.contains(&0) {
             let weight = |line: &&Line| 0.5f64.powf(f64::from(as_of.0 - line.day()) / 90.0);
             let faded: f64 = in_category(bought, category).iter().map(weight).sum();
@@ -66,6 +63,13 @@ pub fn reference(all: &mut Reference, view: &View) {
             if kinds.len() > 1 {
                 all.add(format!("browsed_never_bought_category_{}", category.slug), browsed(category) as f64);
             }
+        }
+    }
+    // After all of these, where names collide and are numbered.
+    for category in (0..=last).filter(|&category| plan.pairs.iter().any(|(_, other)| *other == category)) {
+        let category = &plan.categories[category as usize];
+        if plan.kinds.len() > 1 {
+            all.add(format!("events_category_{}", category.slug), in_category(known, category).len() as f64);
         }
     }
 }

@@ -145,7 +145,7 @@ proptest! {
         is_spilled in any::<bool>(),
     ) {
         // Of events at one instant the order is the timeline's own; which is newest is not for the reference to say.
-        lines.sort_by_key(|line| line.time);
+        lines.sort_by_key(|line| (line.time, line.customer));
         lines.dedup_by_key(|line| (line.time, line.customer));
         for (index, feature) in declared.iter_mut().enumerate() {
             feature.name = format!("declared_{index}");
