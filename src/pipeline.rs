@@ -104,6 +104,13 @@ pub fn read_timelines(
         observer.warn(warning);
     }
     let inputs = Inputs::new(config, &events, numbers)?;
+    for number in numbers.unwrap_or_default().iter().filter(|number| !inputs.extras.contains(number)) {
+        observer
+            .warn(&format!("the bundle looks at the numbers of `{number}`, which these events lack: they are missing"));
+    }
+    for note in events.extras().iter().filter_map(|extra| extra.note.as_ref()) {
+        observer.note(note);
+    }
     observer.stage("reading events");
     let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
     let mut reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;

@@ -426,6 +426,28 @@ fn declarations_that_the_data_cannot_meet_are_refused_before_anything_is_read() 
     assert!(!root.path().join("f.csv").exists());
 }
 
+/// Keeps what it is warned of.
+#[derive(Default)]
+struct Warned(std::sync::Mutex<Vec<String>>);
+
+impl bellwether::progress::Observer for Warned {
+    fn stage(&self, _: &str) {}
+    fn note(&self, _: &str) {}
+    fn warn(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_string());
+    }
+}
+
+#[test]
+fn numbers_of_a_bundle_that_the_events_lack_are_told() {
+    let root = tempfile::tempdir().unwrap();
+    let (events, config) = declared(&root);
+    let (warned, numbers) = (Warned::default(), ["score".to_string(), "gone".to_string()]);
+    pipeline::read_timelines(&[events], &config, None, None, Some(&numbers), &Budget::default(), &warned).unwrap();
+    let warnings = warned.0.into_inner().unwrap();
+    assert_eq!(warnings, ["the bundle looks at the numbers of `gone`, which these events lack: they are missing"]);
+}
+
 #[test]
 fn windows_longer_than_the_history_hold_all_of_it() {
     let root = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
 //! Contact points: what customers do by which channel, and how often the base goes from one to the next.
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::slugs;
 use super::sweep::is_order_line;
+use super::tally::Pairs;
 use crate::config::FeaturesConfig;
 use crate::time::Day;
 use crate::timeline::{Detail, Event, NO_CODE, OrdersOfDay, Partition, SpillError, Timelines, Vocabularies};
@@ -78,39 +78,23 @@ fn visit_steps(
     }
 }
 
-/// How often each event came by each channel.
+/// How often each event came by each channel, the last of which is none.
 struct PairTally {
-    /// Code of the event × code of the channel, none last; a map where the table would be large.
-    table: Vec<u64>,
-    map: HashMap<Pair, u64>,
-    channels: usize,
+    pairs: Pairs,
+    channels: u32,
     /// Any device.
     device: Option<u16>,
     has_devices: bool,
 }
 
-/// Cells of the largest table of pairs.
-const MOST_CELLS: usize = 1 << 16;
-
 impl PairTally {
     fn new(kinds: usize, channels: usize) -> Self {
-        let cells = kinds * (channels + 1);
-        Self {
-            table: vec![0; if cells <= MOST_CELLS { cells } else { 0 }],
-            map: HashMap::new(),
-            channels,
-            device: None,
-            has_devices: false,
-        }
+        Self { pairs: Pairs::new(kinds, channels + 1), channels: channels as u32, device: None, has_devices: false }
     }
 
     fn take(&mut self, event: &Event, device: u16) {
         if event.kind != NO_CODE {
-            let channel = usize::from(event.channel).min(self.channels);
-            match self.table.get_mut(usize::from(event.kind) * (self.channels + 1) + channel) {
-                Some(count) => *count += 1,
-                None => *self.map.entry((event.kind, event.channel)).or_default() += 1,
-            }
+            self.pairs.take(event.kind, u32::from(event.channel).min(self.channels));
         }
         if device != NO_CODE {
             self.has_devices |= *self.device.get_or_insert(device) != device;
@@ -118,10 +102,7 @@ impl PairTally {
     }
 
     fn add(mut self, other: Self) -> Self {
-        self.table.iter_mut().zip(other.table).for_each(|(sum, count)| *sum += count);
-        for (pair, count) in other.map {
-            *self.map.entry(pair).or_default() += count;
-        }
+        self.pairs.add(other.pairs);
         self.has_devices |= other.has_devices || self.device.zip(other.device).is_some_and(|(a, b)| a != b);
         self.device = self.device.or(other.device);
         self
@@ -129,13 +110,8 @@ impl PairTally {
 
     /// Those that occur.
     fn pairs(self) -> Vec<(Pair, u64)> {
-        let width = self.channels + 1;
-        let of_table = self.table.into_iter().enumerate().map(|(cell, count)| {
-            let channel = cell % width;
-            let channel = if channel == self.channels { NO_CODE } else { channel as u16 };
-            (((cell / width) as u16, channel), count)
-        });
-        of_table.chain(self.map).filter(|(_, count)| *count > 0).collect()
+        let channel = |code: u32| if code == self.channels { NO_CODE } else { code as u16 };
+        self.pairs.counted().into_iter().map(|((kind, code), count)| ((kind, channel(code)), count)).collect()
     }
 }
 

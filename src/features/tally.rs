@@ -6,34 +6,34 @@ use super::sweep::is_order_line;
 use crate::time::Day;
 use crate::timeline::{NO_CATEGORY, NO_CODE, SpillError, Timelines};
 
-/// Pairs of kind and category are counted in a table of at most this many cells, in a map beyond.
+/// Pairs are counted in a table of at most this many cells, in a map beyond.
 const MOST_CELLS: usize = 1 << 16;
 
-/// How often each kind of event occurs in each category.
+/// How often each kind of event occurs with each code of another column, such as the category.
 pub(super) enum Pairs {
-    /// Kind × category.
-    Table { categories: usize, counts: Vec<u64> },
+    /// Kind × code.
+    Table { codes: usize, counts: Vec<u64> },
     /// Those that occur.
     Map(HashMap<(u16, u32), u64>),
 }
 
 impl Pairs {
-    fn new(kinds: usize, categories: usize) -> Self {
-        if kinds.saturating_mul(categories) <= MOST_CELLS {
-            Self::Table { categories, counts: vec![0; kinds * categories] }
+    pub(super) fn new(kinds: usize, codes: usize) -> Self {
+        if kinds.saturating_mul(codes) <= MOST_CELLS {
+            Self::Table { codes, counts: vec![0; kinds * codes] }
         } else {
             Self::Map(HashMap::new())
         }
     }
 
-    fn take(&mut self, kind: u16, category: u32) {
+    pub(super) fn take(&mut self, kind: u16, code: u32) {
         match self {
-            Self::Table { categories, counts } => counts[kind as usize * *categories + category as usize] += 1,
-            Self::Map(counts) => *counts.entry((kind, category)).or_default() += 1,
+            Self::Table { codes, counts } => counts[kind as usize * *codes + code as usize] += 1,
+            Self::Map(counts) => *counts.entry((kind, code)).or_default() += 1,
         }
     }
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         match (self, other) {
             (Self::Table { counts, .. }, Self::Table { counts: more, .. }) => {
                 counts.iter_mut().zip(more).for_each(|(sum, count)| *sum += count);
@@ -45,11 +45,23 @@ impl Pairs {
         }
     }
 
-    /// How often a kind occurs in a category.
-    pub(super) fn count(&self, kind: u16, category: u32) -> u64 {
+    /// How often a kind occurs with a code.
+    pub(super) fn count(&self, kind: u16, code: u32) -> u64 {
         match self {
-            Self::Table { categories, counts } => counts[kind as usize * categories + category as usize],
-            Self::Map(counts) => counts.get(&(kind, category)).copied().unwrap_or(0),
+            Self::Table { codes, counts } => counts[kind as usize * codes + code as usize],
+            Self::Map(counts) => counts.get(&(kind, code)).copied().unwrap_or(0),
+        }
+    }
+
+    /// Those that occur, in no order.
+    pub(super) fn counted(&self) -> Vec<((u16, u32), u64)> {
+        match self {
+            Self::Table { codes, counts } => {
+                let pair = |cell: usize| ((cell / codes) as u16, (cell % codes) as u32);
+                let occurs = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+                occurs.map(|(cell, &count)| (pair(cell), count)).collect()
+            }
+            Self::Map(counts) => counts.iter().map(|(&pair, &count)| (pair, count)).collect(),
         }
     }
 }
