@@ -18,7 +18,7 @@ use crate::sink::FileFormat;
 use crate::split::Split;
 use crate::time::Day;
 use crate::timeline::{Budget, TimelineBuilder, Timelines};
-use crate::training;
+use crate::training::{self, OrdersChoice};
 
 /// What `fit` is asked to do.
 #[derive(Debug, Clone)]
@@ -190,7 +190,7 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
         bundle: String::new(),
         as_of,
         currency: options.config.currency.clone(),
-        data: facts(&timelines, &data),
+        data: facts(&timelines, &data).into_iter().chain(trained.orders.iter().map(OrdersChoice::fact)).collect(),
         targets: trained.targets,
         rules: trained.rules,
         features: trained.features,

@@ -18,6 +18,7 @@ pub mod btyd;
 pub mod calibrate;
 pub mod logistic;
 pub mod occurrence;
+pub mod occurrence_features;
 pub mod prepare;
 pub mod tree;
 

@@ -102,18 +102,24 @@ pub struct Expectation {
 }
 
 impl OccurrenceModel {
-    /// Fitted to everything known at `as_of` ([`Subject::histories`]); needs no label window.
+    /// Fitted to everything known at `as_of` ([`Subject::histories`]) with this model of the order process; needs no label
+    /// window.
     ///
     /// # Errors
     /// When nobody has done it, or the likelihood has no maximum even with a prior.
-    pub fn fit(subject: &Subject, histories: &[History], as_of: Day) -> Result<Self, BtydError> {
+    pub fn fit(
+        orders: OrdersModel,
+        subject: &Subject,
+        histories: &[History],
+        as_of: Day,
+    ) -> Result<Self, BtydError> {
         let rfms: Vec<Rfm> = histories.iter().map(|history| rfm(history, as_of)).collect::<Result<_, _>>()?;
         let value: f64 = histories.iter().map(|history| history.value).sum();
         // Without any money there is nothing to model, and zeros are no prices.
         let repeaters = histories.iter().filter(|history| history.days > 1 && value != 0.0);
         let money: Vec<Spend> =
             repeaters.map(|history| Spend::new(history.repeats(), history.repeat_value())).collect::<Result<_, _>>()?;
-        let btyd = OrdersModel::default().fit(&Histories::new(&rfms), &money)?;
+        let btyd = orders.fit(&Histories::new(&rfms), &money)?;
         let (occurrences, days) =
             histories.iter().fold((0u64, 0u64), |(o, d), h| (o + u64::from(h.occurrences), d + u64::from(h.days)));
         let days = days.max(1) as f64;

@@ -62,7 +62,7 @@ pub(super) fn fit(
             continue;
         }
         let histories = subject.histories(material.timelines, split.test)?;
-        let judged = match OccurrenceModel::fit(&subject, &histories, split.test) {
+        let judged = match OccurrenceModel::fit(trained.orders_model(&subject), &subject, &histories, split.test) {
             Ok(judged) => judged,
             Err(source) => {
                 trained

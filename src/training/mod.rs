@@ -2,9 +2,11 @@
 
 mod expected;
 mod material;
+mod occurrences;
 mod probability;
 
 pub(crate) use expected::quantity;
+pub use occurrences::{Evidence, OrdersChoice};
 pub(crate) use probability::from_expectation;
 
 use crate::bundle::{FittedTarget, Parameters};
@@ -13,7 +15,7 @@ use crate::error::{ExitCode, Explain, Reason};
 use crate::features::{Plan, Plans};
 use crate::labels::Target;
 use crate::models::FitError;
-use crate::models::btyd::BtydError;
+use crate::models::btyd::{BtydError, OrdersModel};
 use crate::models::occurrence::{OccurrenceModel, Subject};
 use crate::progress::Observer;
 use crate::report::{FeatureNote, TargetReport, TargetRules};
@@ -147,12 +149,21 @@ pub struct Trained {
     pub parameters: Parameters,
     /// How each score column was judged.
     pub targets: Vec<TargetReport>,
+    /// The model of the order process of each event that targets are about.
+    pub orders: Vec<OrdersChoice>,
     /// The readable tree of each probability that has one.
     pub rules: Vec<TargetRules>,
     /// The catalogue, with the weight of each feature in the first probability model.
     pub features: Vec<FeatureNote>,
     /// What a reader of the report should know.
     pub warnings: Vec<String>,
+}
+
+impl Trained {
+    /// The model of the order process that was chosen for a subject.
+    fn orders_model(&self, subject: &Subject) -> OrdersModel {
+        occurrences::orders_model(&self.orders, subject)
+    }
 }
 
 /// Fits every target to the events before `as_of`.
@@ -202,15 +213,17 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         note: feature.note,
         importance: None,
     });
+    let order = Subject { event: config.events.order_event.clone(), is_order: true, category: None };
+    observer.stage("choosing the model of orders");
     let mut trained = Trained {
+        orders: occurrences::choose(&order, timelines, &targets, &splits)?,
         features: features.collect(),
         parameters: Parameters { catalogue, plans: Vec::new(), targets: Vec::new(), occurrences: Vec::new() },
         targets: Vec::new(),
         rules: Vec::new(),
         warnings,
     };
-    let order = Subject { event: config.events.order_event.clone(), is_order: true, category: None };
-    match OccurrenceModel::fit(&order, &order.histories(timelines, as_of)?, as_of) {
+    match OccurrenceModel::fit(trained.orders_model(&order), &order, &order.histories(timelines, as_of)?, as_of) {
         Ok(model) => trained.parameters.occurrences.push(model),
         Err(source) => trained.warnings.push(format!("No alive probability: {source}.")),
     }
@@ -250,15 +263,14 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
 
 /// Index of a subject's shipped model, fitted now if it is the first to need it.
 fn occurrence_index(material: &Material, subject: &Subject, trained: &mut Trained) -> Result<usize, TrainingError> {
-    let models = &mut trained.parameters.occurrences;
-    if let Some(index) = models.iter().position(|model| model.subject == *subject) {
+    if let Some(index) = trained.parameters.occurrences.iter().position(|model| model.subject == *subject) {
         return Ok(index);
     }
     let histories = subject.histories(material.timelines, material.as_of)?;
-    let model = OccurrenceModel::fit(subject, &histories, material.as_of)
+    let model = OccurrenceModel::fit(trained.orders_model(subject), subject, &histories, material.as_of)
         .map_err(|source| TrainingError::Occurrences { event: subject.event.clone(), source })?;
-    models.push(model);
-    Ok(models.len() - 1)
+    trained.parameters.occurrences.push(model);
+    Ok(trained.parameters.occurrences.len() - 1)
 }
 
 /// The subject of one column of a target.

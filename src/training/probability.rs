@@ -322,6 +322,7 @@ impl Column<'_> {
     ) -> Result<Option<Candidate>, TrainingError> {
         let subject = subject_of(self.target, self.group());
         let newcomers = prior(self.material, self.target, &train.rows, self.column, self.group())?;
+        let orders = trained.orders_model(&subject);
         let at = |day, rows: &Rows| {
             let everyone = subject.histories(self.material.timelines, day)?;
             let of_rows = self.material.histories(rows, &subject)?;
@@ -329,7 +330,7 @@ impl Column<'_> {
             let probability =
                 |expectation: &Expectation| from_expectation(self.target.kind, expectation).clamp(0.0, 1.0);
             let horizon = self.target.horizon.days();
-            let scores = OccurrenceModel::fit(&subject, &everyone, day).and_then(|model| {
+            let scores = OccurrenceModel::fit(orders, &subject, &everyone, day).and_then(|model| {
                 let newcomer = |row: usize| newcomers.mean(tenure[row]).clamp(0.0, 1.0);
                 self.material.expect(&model, rows, &of_rows, horizon, probability, newcomer)
             });
