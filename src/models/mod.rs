@@ -5,7 +5,7 @@
 //! - A fitted value is serialisable, and its floats survive JSON bit for bit, so a loaded model predicts the same bytes.
 //! - The same input gives the same bytes at any number of threads: parallel sums run over chunks of a fixed number of
 //!   rows and are added in the order of the rows. Nothing reads a clock, and nothing is random.
-//! - Missing values are `NaN`. What takes them says so ([`Preparation`], [`ReadableTree`]); everything else refuses them
+//! - Missing values are `NaN`. What takes them says so ([`Preparation`], [`ReadableTree`], [`BoostedTrees`]); everything else refuses them
 //!   with [`FitError::NonFinite`], which names the cell. Infinities are refused everywhere.
 //! - Data from which nothing can be learned are a named [`FitError`], never a panic, a hang or a model full of `NaN`.
 //!
@@ -14,6 +14,7 @@
 //! width is a panic, and a `NaN` where none is taken is answered with `NaN`. The checked way in is each model's own
 //! `probabilities`. `tests/model_contract.rs` holds every estimator to this page.
 
+pub mod boosted;
 pub mod btyd;
 pub mod calibrate;
 pub mod logistic;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ExitCode, Explain, Reason};
 
+pub use boosted::{Binned, BoostedModel, BoostedTrees, Objective, Targets};
 pub use calibrate::{Calibration, CalibrationChoice, Isotonic, IsotonicModel};
 pub use logistic::{LogisticModel, PenalisedLogistic, Solver};
 pub use prepare::Preparation;
@@ -109,6 +111,33 @@ pub enum FitError {
         /// The weight.
         value: f64,
     },
+    /// A label that the loss is not defined for.
+    #[error("row {row}: label {value} is not {rule}")]
+    BadLabel {
+        /// Row of the first such label.
+        row: usize,
+        /// The label.
+        value: f64,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// An offset that is not finite.
+    #[error("row {row}: offset {value} is no finite number")]
+    BadOffset {
+        /// Row of the first such offset.
+        row: usize,
+        /// The offset.
+        value: f64,
+    },
+    /// Validation rows whose codes mean something else than those of the training rows.
+    #[error("the validation rows were binned by other cut points than the training rows")]
+    OtherCutPoints,
+    /// Scores or labels so large that their derivatives are beyond every number.
+    #[error("round {round}: a derivative of the loss is beyond every finite number")]
+    Diverged {
+        /// Rounds that had gone well.
+        round: usize,
+    },
     /// Row weights were given to an estimator that has none.
     #[error("{estimator} does not take row weights")]
     WeightsUnsupported {
@@ -158,6 +187,8 @@ impl Explain for FitError {
             | Self::WrongWidth { .. }
             | Self::OutOfScale { .. }
             | Self::BadWeight { .. }
+            | Self::BadOffset { .. }
+            | Self::OtherCutPoints
             | Self::WeightsUnsupported { .. }
             | Self::NotAProbability { .. }
             | Self::Library { .. } => ExitCode::Bug, // the pipeline hands these in, no user can

@@ -1,0 +1,405 @@
+//! One tree, leaf by leaf: always the leaf whose best question gains most (Shi 2007, best-first).
+//!
+//! The rows of a leaf are a stretch of one list, in ascending order; a question parts the stretch in two, keeping the order.
+//! Of two new leaves only the smaller one's histogram is added up from rows; the other's is the parent's less that.
+
+use rayon::prelude::*;
+
+use super::bins::{BLOCK, Binned, Coding};
+use super::histogram::{Bin, FLUSH_ROWS, Record, add_records};
+use super::split::{Bounds, Candidate, CodeSet, Rules, UNBOUNDED};
+use super::tree::{Child, Leaf, Missing, Question, Split, Tree};
+
+/// Rows that are parted at a time.
+const PART_ROWS: usize = 16 * 1024;
+
+/// Histograms of a leaf: for each block the bins of its features, one after another.
+type Histogram = Vec<Vec<Bin>>;
+
+/// How large a tree may become.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) max_leaves: usize,
+    pub(super) max_depth: usize,
+}
+
+/// A question about codes, for rows that are binned.
+#[derive(Debug, Clone, Copy)]
+struct Route {
+    block: usize,
+    lane: usize,
+    left: CodeSet,
+    children: [Child; 2],
+}
+
+/// A grown tree, with what is needed to go on.
+pub(super) struct Grown {
+    pub(super) tree: Tree,
+    routes: Vec<Route>,
+    /// Bounds of the values of the leaves.
+    pub(super) bounds: Vec<Bounds>,
+    /// Where each leaf's rows are in the list.
+    pub(super) stretches: Vec<std::ops::Range<usize>>,
+}
+
+impl Grown {
+    /// The leaf of a row of the same cut points.
+    pub(super) fn leaf_of(&self, binned: &Binned, row: usize) -> usize {
+        let mut at = self.tree.root();
+        loop {
+            match at {
+                Child::Leaf(leaf) => return leaf,
+                Child::Split(split) => {
+                    let route = &self.routes[split];
+                    let is_left = route.left.contains(binned.blocks[route.block][row][route.lane]);
+                    at = route.children[usize::from(!is_left)];
+                }
+            }
+        }
+    }
+}
+
+struct OpenLeaf {
+    stretch: std::ops::Range<usize>,
+    depth: usize,
+    sums: Bin,
+    bounds: Bounds,
+    /// Until it is certain that the leaf stays one.
+    histogram: Option<Histogram>,
+    best: Option<Candidate>,
+    /// The split that it hangs from, and on which side.
+    parent: Option<(usize, usize)>,
+}
+
+/// What stays the same from round to round, and buffers that are used again.
+pub(super) struct Grower<'a> {
+    binned: &'a Binned,
+    /// For each block: where its features' bins start, and the end.
+    starts: Vec<Vec<usize>>,
+    spare: Vec<Histogram>,
+    scratch: Vec<Record>,
+}
+
+impl<'a> Grower<'a> {
+    pub(super) fn new(binned: &'a Binned) -> Self {
+        let starts = binned
+            .cut_points
+            .features
+            .chunks(BLOCK)
+            .map(|features| {
+                let mut starts = vec![0];
+                for feature in features {
+                    starts.push(starts[starts.len() - 1] + feature.coding.codes());
+                }
+                starts
+            })
+            .collect();
+        Self { binned, starts, spare: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// A tree on the rows of `records`, which it sorts by leaf. Only the features `in_use` are asked about.
+    pub(super) fn grow(&mut self, records: &mut [Record], in_use: &[bool], rules: &Rules, limits: Limits) -> Grown {
+        self.scratch.resize(self.scratch.len().max(records.len()), Record::default());
+        let sums = sum(records);
+        let mut leaves = vec![OpenLeaf {
+            stretch: 0..records.len(),
+            depth: 0,
+            sums,
+            bounds: UNBOUNDED,
+            histogram: None,
+            best: None,
+            parent: None,
+        }];
+        let (mut splits, mut routes) = (Vec::new(), Vec::new());
+        if may_split(&leaves[0], rules, limits) && limits.max_leaves > 1 {
+            let mut histogram = self.empty();
+            let best = self.examine_root(records, &mut histogram, in_use, rules, sums);
+            leaves[0].histogram = Some(histogram);
+            leaves[0].best = best;
+        }
+        while leaves.len() < limits.max_leaves {
+            let Some((at, best)) = most_gain(&leaves) else { break };
+            let feature = &self.binned.cut_points.features[best.feature];
+            let (block, lane) = (best.feature / BLOCK, best.feature % BLOCK);
+            let parent = &mut leaves[at];
+            let stretch = parent.stretch.clone();
+            let rows = &mut records[stretch.clone()];
+            part(&self.binned.blocks[block], lane, &best.codes, rows, &mut self.scratch[stretch.clone()]);
+            let middle = stretch.start + best.left.rows as usize;
+            let split = splits.len();
+            if let Some((above, side)) = parent.parent {
+                set_child(&mut splits, &mut routes, above, side, Child::Split(split));
+            }
+            splits.push(Split {
+                feature: feature.column,
+                question: question(&feature.coding, &best),
+                missing: if best.missing_left { Missing::Left } else { Missing::Right },
+                children: [Child::Leaf(at), Child::Leaf(leaves.len())],
+                gain: best.gain,
+                rows: parent_rows(&leaves[at]),
+                hessian: rules.hessians.real(leaves[at].sums.hessian),
+            });
+            routes.push(Route { block, lane, left: best.codes, children: splits[split].children });
+            let parent = &mut leaves[at];
+            let bounds = divided(parent, &best, feature.column, rules);
+            let child = |side: usize| OpenLeaf {
+                stretch: [stretch.start..middle, middle..stretch.end][side].clone(),
+                depth: parent.depth + 1,
+                sums: [best.left, parent.sums - best.left][side],
+                bounds: bounds[side],
+                histogram: None,
+                best: None,
+                parent: Some((split, side)),
+            };
+            let mut children = [child(0), child(1)];
+            let histogram = parent.histogram.take().expect("a leaf with a question has its histogram");
+            let last = leaves.len() + 1 == limits.max_leaves;
+            if !last && children.iter().any(|child| may_split(child, rules, limits)) {
+                self.examine(records, histogram, &mut children, in_use, rules, limits);
+            } else {
+                self.spare.push(histogram);
+            }
+            let [left, right] = children;
+            leaves[at] = left;
+            leaves.push(right);
+        }
+        self.spare.extend(leaves.iter_mut().filter_map(|leaf| leaf.histogram.take()));
+        let ends = leaves.iter().map(|leaf| Leaf {
+            value: rules.value(leaf.sums, leaf.bounds),
+            rows: leaf.sums.rows as u64,
+            hessian: rules.hessians.real(leaf.sums.hessian),
+        });
+        let tree = Tree::new(splits, ends.collect()).expect("every split parts one leaf in two");
+        Grown {
+            tree,
+            routes,
+            bounds: leaves.iter().map(|leaf| leaf.bounds).collect(),
+            stretches: leaves.into_iter().map(|leaf| leaf.stretch).collect(),
+        }
+    }
+
+    fn empty(&mut self) -> Histogram {
+        let new = || self.starts.iter().map(|starts| vec![Bin::default(); starts[starts.len() - 1]]).collect();
+        self.spare.pop().unwrap_or_else(new)
+    }
+
+    /// Fills the root's histogram and finds its best question.
+    fn examine_root(
+        &self,
+        records: &[Record],
+        histogram: &mut Histogram,
+        in_use: &[bool],
+        rules: &Rules,
+        sums: Bin,
+    ) -> Option<Candidate> {
+        let pieces = self.pieces(records.len());
+        let found = histogram.par_iter_mut().enumerate().map(|(block, bins)| {
+            if !self.block_in_use(block, in_use) {
+                return None;
+            }
+            self.add(block, records, pieces, bins);
+            self.search(block, bins, in_use, rules, sums, UNBOUNDED)
+        });
+        best_of(found.collect())
+    }
+
+    /// Histograms and best questions of both children of a leaf, from its rows and its histogram.
+    fn examine(
+        &mut self,
+        records: &[Record],
+        mut parent: Histogram,
+        children: &mut [OpenLeaf; 2],
+        in_use: &[bool],
+        rules: &Rules,
+        limits: Limits,
+    ) {
+        let few = usize::from(children[1].stretch.len() < children[0].stretch.len());
+        let mut smaller = self.empty();
+        let rows = &records[children[few].stretch.clone()];
+        let pieces = self.pieces(rows.len());
+        let wanted = [&children[few], &children[1 - few]].map(|child| may_split(child, rules, limits));
+        let found = smaller.par_iter_mut().zip(&mut parent).enumerate().map(|(block, (smaller, larger))| {
+            if !self.block_in_use(block, in_use) {
+                return [None, None];
+            }
+            self.add(block, rows, pieces, smaller);
+            for (larger, smaller) in larger.iter_mut().zip(smaller.iter()) {
+                *larger = *larger - *smaller;
+            }
+            let search =
+                |child: &OpenLeaf, bins: &[Bin]| self.search(block, bins, in_use, rules, child.sums, child.bounds);
+            [
+                if wanted[0] { search(&children[few], smaller) } else { None },
+                if wanted[1] { search(&children[1 - few], larger) } else { None },
+            ]
+        });
+        let found: Vec<[Option<Candidate>; 2]> = found.collect();
+        for (side, (at, histogram)) in [(few, smaller), (1 - few, parent)].into_iter().enumerate() {
+            children[at].best = best_of(found.iter().map(|found| found[side]).collect());
+            if children[at].best.is_some() {
+                children[at].histogram = Some(histogram);
+            } else {
+                self.spare.push(histogram);
+            }
+        }
+    }
+
+    /// Into how many pieces the rows are divided, so that there is work for all threads where there are few blocks.
+    fn pieces(&self, rows: usize) -> usize {
+        let wanted = (2 * rayon::current_num_threads()).div_ceil(self.starts.len());
+        wanted.min(rows.div_ceil(FLUSH_ROWS)).max(1)
+    }
+
+    fn block_in_use(&self, block: usize, in_use: &[bool]) -> bool {
+        in_use[block * BLOCK..].iter().take(BLOCK).any(|in_use| *in_use)
+    }
+
+    /// Replaces `bins` by the sums over `records`.
+    fn add(&self, block: usize, records: &[Record], pieces: usize, bins: &mut [Bin]) {
+        let (codes, starts) = (&self.binned.blocks[block], &self.starts[block]);
+        bins.fill(Bin::default());
+        if pieces == 1 {
+            return add_records(codes, records, starts, bins);
+        }
+        let parts = records.par_chunks(records.len().div_ceil(pieces)).map(|records| {
+            let mut bins = vec![Bin::default(); bins.len()];
+            add_records(codes, records, starts, &mut bins);
+            bins
+        });
+        for part in parts.collect::<Vec<_>>() {
+            bins.iter_mut().zip(part).for_each(|(bin, part)| *bin = *bin + part);
+        }
+    }
+
+    /// The best question about the features of a block; of equally good ones that about the first.
+    fn search(
+        &self,
+        block: usize,
+        bins: &[Bin],
+        in_use: &[bool],
+        rules: &Rules,
+        sums: Bin,
+        bounds: Bounds,
+    ) -> Option<Candidate> {
+        let mut best = None;
+        for (lane, range) in self.starts[block].windows(2).enumerate() {
+            let feature = block * BLOCK + lane;
+            if in_use[feature] {
+                let binned = &self.binned.cut_points.features[feature];
+                let bins = &bins[range[0]..range[1]];
+                rules.search(feature, binned.column, &binned.coding, bins, sums, bounds, &mut best);
+            }
+        }
+        best
+    }
+}
+
+fn parent_rows(leaf: &OpenLeaf) -> u64 {
+    leaf.sums.rows as u64
+}
+
+fn sum(records: &[Record]) -> Bin {
+    let add = |sums: Bin, record: &Record| {
+        sums + Bin { gradient: record.gradient.into(), hessian: record.hessian.into(), rows: 1 }
+    };
+    records
+        .par_chunks(FLUSH_ROWS)
+        .map(|records| records.iter().fold(Bin::default(), add))
+        .reduce(Bin::default, |a, b| a + b)
+}
+
+fn may_split(leaf: &OpenLeaf, rules: &Rules, limits: Limits) -> bool {
+    leaf.depth < limits.max_depth && leaf.sums.rows >= 2 * rules.min_rows
+}
+
+/// The leaf whose question gains most, the first of equals.
+fn most_gain(leaves: &[OpenLeaf]) -> Option<(usize, Candidate)> {
+    let mut most: Option<(usize, Candidate)> = None;
+    for (at, leaf) in leaves.iter().enumerate() {
+        if let Some(best) = leaf.best
+            && most.is_none_or(|(_, most)| best.gain > most.gain)
+        {
+            most = Some((at, best));
+        }
+    }
+    most
+}
+
+fn best_of(found: Vec<Option<Candidate>>) -> Option<Candidate> {
+    let mut best: Option<Candidate> = None;
+    for candidate in found.into_iter().flatten() {
+        if best.is_none_or(|best| candidate.sides > best.sides) {
+            best = Some(candidate);
+        }
+    }
+    best
+}
+
+fn set_child(splits: &mut [Split], routes: &mut [Route], at: usize, side: usize, child: Child) {
+    splits[at].children[side] = child;
+    routes[at].children[side] = child;
+}
+
+/// The question in values instead of codes.
+fn question(coding: &Coding, best: &Candidate) -> Question {
+    match (coding, best.last) {
+        // Behind the last cut there is nothing: the question is whether there is a value.
+        (Coding::Cuts(cuts), Some(last)) => {
+            Question::AtMost(cuts.get(usize::from(last) - 1).map_or(f32::MAX, |cut| *cut).into())
+        }
+        (Coding::Categories(categories), _) => {
+            let chosen = categories.iter().enumerate().filter(|(place, _)| best.codes.contains(*place as u8 + 1));
+            Question::OneOf(chosen.map(|(_, category)| *category).collect())
+        }
+        (Coding::Cuts(_), None) => unreachable!("a question about numbers has a last code"),
+    }
+}
+
+/// Bounds of the children: below a split that must rise, no leaf on the left may exceed the middle, and none on the right fall below it.
+fn divided(parent: &OpenLeaf, best: &Candidate, column: usize, rules: &Rules) -> [Bounds; 2] {
+    let bounds = parent.bounds;
+    let direction = rules.monotone.get(column).copied().unwrap_or(0);
+    let values = [best.left, parent.sums - best.left].map(|sums| rules.value(sums, bounds));
+    let middle = (values[0] + values[1]) / 2.0;
+    let (low, high) = ([bounds[0], middle], [middle, bounds[1]]);
+    match direction {
+        0 => [bounds, bounds],
+        1.. => [low, high],
+        _ => [high, low],
+    }
+}
+
+/// Parts `records` by the code of one feature: those with a code in `left` come first; both parts keep their order.
+fn part(codes: &[[u8; BLOCK]], lane: usize, left: &CodeSet, records: &mut [Record], scratch: &mut [Record]) {
+    let table = left.table();
+    // Each piece fills its place in the scratch from both ends, then the ends are put together.
+    let counts: Vec<usize> = records
+        .par_chunks(PART_ROWS)
+        .zip(scratch.par_chunks_mut(PART_ROWS))
+        .map(|(records, scratch)| {
+            let (mut first, mut last) = (0, records.len() - 1);
+            for record in records {
+                let is_left = table[codes[record.row as usize][lane] as usize];
+                scratch[first] = *record;
+                scratch[last] = *record;
+                first += usize::from(is_left);
+                last = last.wrapping_sub(usize::from(!is_left));
+            }
+            first
+        })
+        .collect();
+    let (mut lefts, mut rights) = records.split_at_mut(counts.iter().sum());
+    let mut places = Vec::with_capacity(counts.len());
+    for (count, scratch) in counts.iter().zip(scratch.chunks(PART_ROWS)) {
+        let (to_left, rest) = lefts.split_at_mut(*count);
+        lefts = rest;
+        let (to_right, rest) = rights.split_at_mut(scratch.len() - count);
+        rights = rest;
+        places.push((to_left, to_right, scratch));
+    }
+    places.into_par_iter().for_each(|(to_left, to_right, scratch)| {
+        let (from_left, from_right) = scratch.split_at(to_left.len());
+        to_left.copy_from_slice(from_left);
+        to_right.iter_mut().zip(from_right.iter().rev()).for_each(|(to, from)| *to = *from);
+    });
+}
