@@ -132,7 +132,7 @@ impl Estimator for Chosen {
     const NAME: &'static str = "calibration";
 
     fn fit(&self, data: &Data) -> Result<CalibrationChoice, FitError> {
-        Calibration::choose(&data.scores(), &data.labels, &data.keys)
+        Calibration::choose(&data.scores(), &data.labels, &data.keys, None)
     }
 
     fn predict(model: &CalibrationChoice, data: &Data) -> Result<Vec<f64>, FitError> {

@@ -4,6 +4,7 @@
 //! `report.html`; `models/<name>/current` names the one in use. The id is made from the parameters, so the
 //! same inputs give the same id and the same bytes.
 
+mod apply;
 mod card;
 mod parameters;
 
@@ -21,7 +22,8 @@ use crate::split::Split;
 use crate::storage;
 use crate::time::Day;
 
-pub use parameters::{Cuts, FittedColumn, FittedTarget, Parameters, ProbabilityModel};
+pub use apply::{ModelRows, offset_of};
+pub use parameters::{Cuts, ExpectedModel, FittedColumn, FittedTarget, Parameters, ProbabilityModel};
 
 /// Version of the files of a bundle. It rises when a release writes what an earlier one cannot read.
 pub const FORMAT: u32 = 1;

@@ -5,11 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::config::ScoresConfig;
 use crate::features::Plan;
 use crate::labels::Target;
+use crate::models::blend::Blend;
+use crate::models::boosted::BoostedModel;
 use crate::models::calibrate::Calibration;
+use crate::models::interval::Intervals;
 use crate::models::logistic::LogisticModel;
 use crate::models::occurrence::{OccurrenceModel, TenurePrior};
 use crate::models::prepare::Preparation;
-use crate::models::tree::TreeModel;
 
 /// `parameters.json` of a bundle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,7 +46,9 @@ pub struct FittedTarget {
     pub target: Target,
     /// Index of the plan whose features it takes.
     pub plan: usize,
-    /// Features as the logistic models take them; none for amounts and counts.
+    /// Index of the occurrence model whose expectations are columns after those of the plan.
+    pub foresight: Option<usize>,
+    /// All columns as the logistic models take them; none for amounts and counts.
     pub preparation: Option<Preparation>,
     /// One for each score column.
     pub columns: Vec<FittedColumn>,
@@ -59,12 +63,21 @@ pub enum FittedColumn {
     /// A calibrated probability.
     Probability {
         /// Gives the score.
-        model: ProbabilityModel,
+        model: Blend<ProbabilityModel>,
         /// Makes the score a probability.
         calibration: Calibration,
     },
     /// An expected amount or count.
     Expected {
+        /// Gives it.
+        model: Blend<ExpectedModel>,
+        /// Its predictions are multiplied by this.
+        level: f64,
+        /// Intervals around it, of amounts.
+        intervals: Option<Intervals>,
+    },
+    /// An expected amount or count of one category, by an occurrence model of its own.
+    Occurrence {
         /// Index of the occurrence model.
         occurrence: usize,
         /// For customers who have never done it.
@@ -72,24 +85,47 @@ pub enum FittedColumn {
     },
 }
 
-/// The model of a probability.
+/// A model of a probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(clippy::large_enum_variant)] // one for each score column: size does not matter
+#[allow(clippy::large_enum_variant)] // a few for each score column: size does not matter
 pub enum ProbabilityModel {
-    /// Penalised logistic regression over prepared features.
+    /// Penalised logistic regression over prepared columns.
     Logistic(LogisticModel),
-    /// One readable tree.
-    Tree(TreeModel),
-    /// Buy till you die: index of the occurrence model, and the prior of customers who have never done it.
+    /// Boosted trees over the columns.
+    Boosted(BoostedModel),
+    /// Buy till you die, as the target's occurrence model foresees it.
     Occurrence {
-        /// Index of the occurrence model.
-        occurrence: usize,
         /// For customers who have never done it.
         prior: TenurePrior,
     },
     /// The same for everyone: too few labels for more.
     Rate(f64),
+}
+
+/// A model of an amount or count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)] // as above
+pub enum ExpectedModel {
+    /// Buy till you die, as the target's occurrence model foresees it.
+    Occurrence {
+        /// For customers who have never done it.
+        prior: TenurePrior,
+    },
+    /// Boosted trees over the columns.
+    Boosted(BoostedModel),
+    /// Boosted trees that correct what the occurrence model foresees: they add to its logarithm.
+    Corrected {
+        /// The trees.
+        model: BoostedModel,
+        /// What is foreseen counts as at least this.
+        least: f64,
+        /// For customers who have never done it.
+        prior: TenurePrior,
+    },
+    /// The same for everyone: too little to learn from.
+    Mean(f64),
 }
 
 /// Where bands and tiers begin, ascending: fixed by the fit, so that a band keeps its meaning from night to night.

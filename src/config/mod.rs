@@ -146,6 +146,7 @@ pub struct TrainingConfig {
     pub min_history_days: u16,
     pub max_rows: usize,
     pub max_rows_per_category: usize,
+    pub trials: usize,
     pub bootstrap_resamples: usize,
     pub seed: u64,
 }
@@ -301,6 +302,9 @@ impl Config {
             "1 to 60",
             self.training.cutoffs.to_string(),
         )?;
+        let trials = self.training.trials;
+        let most = crate::training::MOST_TRIALS;
+        range((1..=most).contains(&trials), "training.trials", "1 to 8", trials.to_string())?;
         for (key, rows) in [
             ("training.max_rows", self.training.max_rows),
             ("training.max_rows_per_category", self.training.max_rows_per_category),

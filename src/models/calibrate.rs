@@ -1,171 +1,30 @@
 //! Calibration: scores to probabilities that keep their word.
 //!
-//! *Isotonic regression* finds the non-decreasing step function of the score with the least weighted squared error,
-//! by pooling adjacent violators (PAV): Barlow, Bartholomew, Bremner & Brunk (1972), "Statistical Inference under Order
-//! Restrictions", ch. 1. Rows with the same score are one point from the start.
-//!
-//! The steps would give many customers the same probability and lose the ranking inside a step. *Centred* isotonic
-//! regression (Oron & Flournoy 2017, "Centered Isotonic Regression: Point and Interval Estimation for Dose-Response
-//! Studies", Statistics in Biopharmaceutical Research 9(3), 258-267) puts each step's value at the weighted mean of its
-//! scores and draws straight lines between; beyond the outer centres it is constant.
-//!
-//! A probability of 0 or 1 can be refuted by one customer, so an outer step whose rows all agree gets
-//! (k + 1/2) / (n + 1) for k of n rows, but at most half way towards its neighbour, so that the order stays.
+//! Three kinds are there: [isotonic](Isotonic) regression, and the curves of [Platt scaling and beta calibration](Sigmoid).
+//! [`Calibration::choose`] takes one only where it is better on rows that it has not seen, and by more than chance: a
+//! calibration that has learned one season by heart is worse than none in the next.
 
-use linfa::DatasetBase;
-use linfa::traits::{Fit, PredictInplace};
+mod isotonic;
+mod sigmoid;
+
+use linfa::traits::PredictInplace;
 use ndarray::{Array1, ArrayBase, ArrayView1, Data, Ix1};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{FitError, check_classes, check_length, check_weights, mix};
+use super::{FitError, check_length, mix};
 
-/// Folds of the cross-validation behind [`Calibration::choose`].
+pub use isotonic::{Block, Isotonic, IsotonicModel};
+pub use sigmoid::{Sigmoid, SigmoidModel};
+
+/// Folds of customers behind [`Calibration::choose`].
 const FOLDS: u64 = 5;
+
+/// So many windows are enough to be folds of their own.
+const LEAST_WINDOWS: usize = 3;
 
 /// Probabilities that are passed through are kept this far from 0 and 1: a log loss of at most 21 for any one row.
 const IDENTITY_MARGIN: f64 = 1e-9;
-
-/// One step of the isotonic regression.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Block {
-    /// Weighted mean of its scores.
-    pub centre: f64,
-    /// Sum of its weights, scaled so that the mean weight of a row is 1.
-    pub weight: f64,
-    /// Weighted share of positive labels, the step's value under PAV.
-    pub share: f64,
-    /// The probability at the centre: `share`, shrunk where that is 0 or 1.
-    pub probability: f64,
-}
-
-/// Settings of isotonic regression; there are none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Isotonic;
-
-/// A fitted isotonic regression: at least one block, centres and probabilities strictly
-/// increasing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "StoredIsotonic")]
-pub struct IsotonicModel {
-    blocks: Vec<Block>,
-}
-
-/// As read from a file, before it is known to keep the promises above.
-#[derive(Deserialize)]
-struct StoredIsotonic {
-    blocks: Vec<Block>,
-}
-
-impl TryFrom<StoredIsotonic> for IsotonicModel {
-    type Error = &'static str;
-
-    fn try_from(stored: StoredIsotonic) -> Result<Self, Self::Error> {
-        let blocks = stored.blocks;
-        let rising = |a: &Block, b: &Block| a.centre < b.centre && a.probability < b.probability;
-        let inside = |block: &Block| block.centre.is_finite() && block.probability > 0.0 && block.probability < 1.0;
-        if blocks.is_empty() || !blocks.iter().all(inside) || !blocks.is_sorted_by(rising) {
-            return Err("the steps of an isotonic regression do not rise inside (0, 1)");
-        }
-        Ok(Self { blocks })
-    }
-}
-
-/// A score with its weight and weighted share of positives.
-#[derive(Debug, Clone, Copy)]
-struct Pool {
-    score: f64,
-    weight: f64,
-    positive: f64,
-    least: f64,
-    greatest: f64,
-}
-
-impl Pool {
-    fn share(&self) -> f64 {
-        self.positive / self.weight
-    }
-
-    fn absorb(&mut self, other: &Self) {
-        let weight = self.weight + other.weight;
-        self.score += (other.score - self.score) * (other.weight / weight);
-        self.weight = weight;
-        self.positive += other.positive;
-        self.greatest = other.greatest;
-        // Between its own scores whatever the rounding, so that centres stay in order.
-        self.score = self.score.clamp(self.least, self.greatest);
-    }
-}
-
-impl Isotonic {
-    /// The calibration of finite `scores` to `labels`; `weights` of the rows are at least 0.
-    ///
-    /// # Errors
-    /// Lengths that differ, a score that is not finite (column 0), a bad weight, no rows, one class only.
-    pub fn fit_rows(self, scores: &[f64], labels: &[bool], weights: Option<&[f64]>) -> Result<IsotonicModel, FitError> {
-        check_length("labels", scores.len(), labels.len())?;
-        if let Some(weights) = weights {
-            check_length("weights", scores.len(), weights.len())?;
-            check_weights(weights)?;
-        }
-        check_finite(scores)?;
-        check_classes(labels, weights)?;
-        let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
-        let mut order: Vec<usize> = (0..scores.len()).filter(|&row| weight(row) > 0.0).collect();
-        // By row inside a tie, so that sums have one order. Adding 0 makes -0 the same score as 0.
-        order.par_sort_unstable_by(|&a, &b| (scores[a] + 0.0).total_cmp(&(scores[b] + 0.0)).then(a.cmp(&b)));
-        let scale = order.len() as f64 / order.iter().map(|&row| weight(row)).sum::<f64>();
-
-        let mut points: Vec<Pool> = Vec::new();
-        for &row in &order {
-            let (score, weight) = (scores[row] + 0.0, weight(row));
-            let positive = if labels[row] { weight } else { 0.0 };
-            match points.last_mut() {
-                Some(last) if last.score == score => {
-                    last.weight += weight;
-                    last.positive += positive;
-                }
-                _ => points.push(Pool { score, weight, positive, least: score, greatest: score }),
-            }
-        }
-        // Scaled last: sums of whole weights are exact, and so is the comparison of shares that are equal.
-        Ok(IsotonicModel { blocks: shrink_ends(&pool_adjacent_violators(points), scale) })
-    }
-}
-
-/// Merges neighbours until the shares rise strictly.
-fn pool_adjacent_violators(points: Vec<Pool>) -> Vec<Pool> {
-    let mut blocks: Vec<Pool> = Vec::new();
-    for point in points {
-        blocks.push(point);
-        while let [.., before, last] = &mut blocks[..]
-            && before.share() >= last.share()
-        {
-            before.absorb(&last.clone());
-            blocks.pop();
-        }
-    }
-    blocks
-}
-
-/// Blocks with weights times `scale` and probabilities inside (0, 1).
-fn shrink_ends(pools: &[Pool], scale: f64) -> Vec<Block> {
-    let shares: Vec<f64> = pools.iter().map(|pool| pool.share().clamp(0.0, 1.0)).collect();
-    let block = |i: usize, pool: &Pool| {
-        let (share, weight) = (shares[i], pool.weight * scale);
-        let shrunk = 0.5 / (weight + 1.0);
-        // A share of 0 can only be the first, one of 1 only the last; with both classes there, each has a neighbour.
-        let probability = if share == 0.0 {
-            shrunk.min(shares.get(i + 1).map_or(0.5, |next| next / 2.0))
-        } else if share == 1.0 {
-            1.0 - shrunk.min(i.checked_sub(1).map_or(0.5, |before| (1.0 - shares[before]) / 2.0))
-        } else {
-            share
-        };
-        Block { centre: pool.score, weight, share, probability }
-    };
-    pools.iter().enumerate().map(|(i, pool)| block(i, pool)).collect()
-}
 
 fn check_finite(scores: &[f64]) -> Result<(), FitError> {
     match scores.iter().position(|score| !score.is_finite()) {
@@ -174,27 +33,11 @@ fn check_finite(scores: &[f64]) -> Result<(), FitError> {
     }
 }
 
-impl IsotonicModel {
-    /// The steps, from the lowest score to the highest.
-    pub fn blocks(&self) -> &[Block] {
-        &self.blocks
-    }
-
-    /// The probability of one score, inside (0, 1) and never falling as the score rises; `NaN` of `NaN`.
-    pub fn probability(&self, score: f64) -> f64 {
-        if score.is_nan() {
-            return f64::NAN;
-        }
-        let next = self.blocks.partition_point(|block| block.centre <= score);
-        let Some(before) = next.checked_sub(1).map(|i| self.blocks[i]) else {
-            return self.blocks[0].probability;
-        };
-        let Some(after) = self.blocks.get(next) else {
-            return before.probability;
-        };
-        let way = (score - before.centre) / (after.centre - before.centre);
-        let probability = before.probability + way * (after.probability - before.probability);
-        probability.min(after.probability) // rounding may step over the end of the line
+fn check_probabilities(scores: &[f64]) -> Result<(), FitError> {
+    check_finite(scores)?;
+    match scores.iter().position(|score| !(0.0..=1.0).contains(score)) {
+        Some(row) => Err(FitError::NotAProbability { row, value: scores[row] }),
+        None => Ok(()),
     }
 }
 
@@ -206,56 +49,145 @@ pub enum Calibration {
     Identity,
     /// Centred isotonic regression.
     Isotonic(IsotonicModel),
+    /// Platt scaling or beta calibration.
+    Sigmoid(SigmoidModel),
+}
+
+/// What can be fitted to scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CalibrationKind {
+    /// Nothing.
+    Identity,
+    /// A slope and a level of the log odds.
+    Platt,
+    /// Three numbers.
+    Beta,
+    /// As many steps as the rows ask for.
+    Isotonic,
+}
+
+impl CalibrationKind {
+    /// Those that must be better than nothing, from the stiffest to the most supple.
+    const FITTED: [Self; 3] = [Self::Platt, Self::Beta, Self::Isotonic];
+
+    /// As the report says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "as it is",
+            Self::Platt => "Platt",
+            Self::Beta => "beta",
+            Self::Isotonic => "isotonic",
+        }
+    }
+
+    /// The calibration of probabilities to labels.
+    ///
+    /// # Errors
+    /// A score outside 0 to 1, lengths that differ; but for the identity: no rows, one class only.
+    pub fn fit(self, scores: &[f64], labels: &[bool]) -> Result<Calibration, FitError> {
+        check_length("labels", scores.len(), labels.len())?;
+        check_probabilities(scores)?;
+        Ok(match self {
+            Self::Identity => Calibration::Identity,
+            Self::Platt => Calibration::Sigmoid(Sigmoid::Platt.fit_rows(scores, labels)?),
+            Self::Beta => Calibration::Sigmoid(Sigmoid::Beta.fit_rows(scores, labels)?),
+            Self::Isotonic => Calibration::Isotonic(Isotonic.fit_rows(scores, labels, None)?),
+        })
+    }
 }
 
 /// A calibration and the figures that it was chosen by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationChoice {
-    /// The better one, fitted on all rows.
+    /// What was chosen.
+    pub kind: CalibrationKind,
+    /// It, fitted on all rows.
     pub calibration: Calibration,
     /// Rows that were judged.
     pub rows: u64,
     /// Mean log loss of the scores as they are, in nats per row.
     pub identity_log_loss: f64,
-    /// Cross-validated mean log loss of isotonic regression; `None` when a fold leaves one class to learn from.
-    pub isotonic_log_loss: Option<f64>,
+    /// Mean log loss of each other kind on rows that it has not seen; `None` where a fold leaves one class to learn from.
+    pub held_out: Vec<(CalibrationKind, Option<f64>)>,
+}
+
+impl CalibrationChoice {
+    /// Log loss of the chosen kind on rows that it has not seen.
+    pub fn log_loss(&self) -> f64 {
+        self.held_out_log_loss(self.kind).unwrap_or(self.identity_log_loss)
+    }
+
+    /// Log loss of a kind on rows that it has not seen.
+    pub fn held_out_log_loss(&self, kind: CalibrationKind) -> Option<f64> {
+        self.held_out.iter().find(|(one, _)| *one == kind).and_then(|(_, loss)| *loss)
+    }
 }
 
 impl Calibration {
-    /// Isotonic regression if its five-fold cross-validated log loss is below that of the scores themselves, which are
-    /// probabilities. Rows with the same key share a fold, so no customer is judged by a fit that saw them.
+    /// The kind with the least log loss on rows that it has not seen, if that is below the log loss of the scores
+    /// themselves, which are probabilities, by more than two standard errors; else the identity.
+    ///
+    /// `keys` tell customers apart, so that no customer is judged by a fit that saw them: five folds. Where `windows`
+    /// tells three or more label windows apart, they are the folds instead: what holds in one window must hold in the others.
     ///
     /// # Errors
-    /// As [`Isotonic::fit_rows`], and a score outside 0 to 1.
-    pub fn choose(scores: &[f64], labels: &[bool], keys: &[u64]) -> Result<CalibrationChoice, FitError> {
+    /// As [`CalibrationKind::fit`].
+    pub fn choose(
+        scores: &[f64],
+        labels: &[bool],
+        keys: &[u64],
+        windows: Option<&[u32]>,
+    ) -> Result<CalibrationChoice, FitError> {
         check_length("labels", scores.len(), labels.len())?;
         check_length("keys", scores.len(), keys.len())?;
-        check_finite(scores)?;
-        if let Some(row) = scores.iter().position(|score| !(0.0..=1.0).contains(score)) {
-            return Err(FitError::NotAProbability { row, value: scores[row] });
+        check_probabilities(scores)?;
+        let mut of_rows: Vec<u64> = keys.iter().map(|&key| mix(key) % FOLDS).collect();
+        if let Some(windows) = windows {
+            check_length("windows", scores.len(), windows.len())?;
+            let mut distinct = windows.to_vec();
+            distinct.sort_unstable();
+            distinct.dedup();
+            if distinct.len() >= LEAST_WINDOWS {
+                of_rows = windows.iter().map(|&window| u64::from(window)).collect();
+            }
         }
-        let whole = Isotonic.fit_rows(scores, labels, None)?;
-        let fold_of = |row: usize| mix(keys[row]) % FOLDS;
-        let folds: Vec<Option<f64>> = (0..FOLDS)
-            .into_par_iter()
-            .map(|fold| {
-                let (inside, outside): (Vec<usize>, Vec<usize>) =
-                    (0..scores.len()).partition(|&row| fold_of(row) == fold);
-                if inside.is_empty() {
-                    return Some(0.0);
-                }
-                let train: (Vec<f64>, Vec<bool>) = outside.iter().map(|&row| (scores[row], labels[row])).unzip();
-                let model = Isotonic.fit_rows(&train.0, &train.1, None).ok()?; // refused for one class or no rows only
-                Some(inside.iter().map(|&row| log_loss(model.probability(scores[row]), labels[row])).sum())
-            })
-            .collect();
+        let mut folds = of_rows.clone();
+        folds.sort_unstable();
+        folds.dedup();
+        let losses = |calibration: &Self, fold: u64| {
+            let inside = (0..scores.len()).filter(|&row| of_rows[row] == fold);
+            inside.map(|row| log_loss(calibration.probability(scores[row]), labels[row])).sum::<f64>()
+        };
+        let identity: Vec<f64> = folds.iter().map(|&fold| losses(&Self::Identity, fold)).collect();
         let n = scores.len() as f64;
-        let isotonic_log_loss = folds.into_iter().sum::<Option<f64>>().map(|sum| sum / n);
-        let identity_log_loss =
-            scores.iter().zip(labels).map(|(p, label)| log_loss(within(*p), *label)).sum::<f64>() / n;
-        let better = isotonic_log_loss.is_some_and(|loss| loss < identity_log_loss);
-        let calibration = if better { Self::Isotonic(whole) } else { Self::Identity };
-        Ok(CalibrationChoice { calibration, rows: scores.len() as u64, identity_log_loss, isotonic_log_loss })
+        let mut held_out = Vec::new();
+        let mut best: Option<(f64, CalibrationKind)> = None;
+        for kind in CalibrationKind::FITTED {
+            let of_fold = |&fold: &u64| {
+                let outside = (0..scores.len()).filter(|&row| of_rows[row] != fold);
+                let train: (Vec<f64>, Vec<bool>) = outside.map(|row| (scores[row], labels[row])).unzip();
+                let fitted = kind.fit(&train.0, &train.1).ok()?; // refused for one class or no rows only
+                Some(losses(&fitted, fold))
+            };
+            let sums: Option<Vec<f64>> = folds.par_iter().map(of_fold).collect();
+            let loss = sums.as_ref().map(|sums| sums.iter().sum::<f64>() / n);
+            held_out.push((kind, loss));
+            if let (Some(sums), Some(loss)) = (sums, loss)
+                && is_more_than_chance(&identity, &sums)
+                && best.is_none_or(|(least, _)| loss < least)
+            {
+                best = Some((loss, kind));
+            }
+        }
+        let kind = best.map_or(CalibrationKind::Identity, |(_, kind)| kind);
+        Ok(CalibrationChoice {
+            kind,
+            calibration: kind.fit(scores, labels)?,
+            rows: scores.len() as u64,
+            identity_log_loss: identity.iter().sum::<f64>() / n,
+            held_out,
+        })
     }
 
     /// The probability of one score, inside (0, 1) and never falling as the score rises; `NaN` of `NaN`.
@@ -263,6 +195,7 @@ impl Calibration {
         match self {
             Self::Identity => within(score),
             Self::Isotonic(model) => model.probability(score),
+            Self::Sigmoid(model) => model.probability(score),
         }
     }
 
@@ -278,37 +211,21 @@ impl Calibration {
     }
 }
 
+/// Whether what a calibration saves in the folds is, on average, more than twice its standard error.
+fn is_more_than_chance(before: &[f64], after: &[f64]) -> bool {
+    let folds = before.len() as f64;
+    let saved: Vec<f64> = before.iter().zip(after).map(|(before, after)| before - after).collect();
+    let mean = saved.iter().sum::<f64>() / folds;
+    let variance = saved.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / (folds - 1.0).max(1.0);
+    mean > 2.0 * (variance / folds).sqrt()
+}
+
 fn within(score: f64) -> f64 {
     score.clamp(IDENTITY_MARGIN, 1.0 - IDENTITY_MARGIN)
 }
 
 fn log_loss(probability: f64, label: bool) -> f64 {
     if label { -probability.ln() } else { -(-probability).ln_1p() }
-}
-
-impl<D: Data<Elem = f64>, L: Data<Elem = bool>> Fit<ArrayBase<D, Ix1>, ArrayBase<L, Ix1>, FitError> for Isotonic {
-    type Object = IsotonicModel;
-
-    /// As [`fit_rows`](Isotonic::fit_rows), with the data set's own weights where it has any.
-    fn fit(&self, data: &DatasetBase<ArrayBase<D, Ix1>, ArrayBase<L, Ix1>>) -> Result<IsotonicModel, FitError> {
-        let weights: Option<Vec<f64>> = data.weights().map(|weights| weights.iter().map(|v| f64::from(*v)).collect());
-        self.fit_rows(&data.records().to_vec(), &data.targets().to_vec(), weights.as_deref())
-    }
-}
-
-impl<D: Data<Elem = f64>> PredictInplace<ArrayBase<D, Ix1>, Array1<f64>> for IsotonicModel {
-    /// P(true) of each score.
-    ///
-    /// # Panics
-    /// When the numbers of scores and targets differ, as linfa's own models do.
-    fn predict_inplace(&self, scores: &ArrayBase<D, Ix1>, probabilities: &mut Array1<f64>) {
-        assert_eq!(scores.len(), probabilities.len(), "scores and targets");
-        probabilities.zip_mut_with(scores, |probability, score| *probability = self.probability(*score));
-    }
-
-    fn default_target(&self, scores: &ArrayBase<D, Ix1>) -> Array1<f64> {
-        Array1::zeros(scores.len())
-    }
 }
 
 impl<D: Data<Elem = f64>> PredictInplace<ArrayBase<D, Ix1>, Array1<f64>> for Calibration {

@@ -14,9 +14,11 @@
 //! width is a panic, and a `NaN` where none is taken is answered with `NaN`. The checked way in is each model's own
 //! `probabilities`. `tests/model_contract.rs` holds every estimator to this page.
 
+pub mod blend;
 pub mod boosted;
 pub mod btyd;
 pub mod calibrate;
+pub mod interval;
 pub mod logistic;
 pub mod occurrence;
 pub mod occurrence_features;
@@ -30,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ExitCode, Explain, Reason};
 
 pub use boosted::{Binned, BoostedModel, BoostedTrees, Objective, Targets};
-pub use calibrate::{Calibration, CalibrationChoice, Isotonic, IsotonicModel};
+pub use calibrate::{Calibration, CalibrationChoice, CalibrationKind, Isotonic, IsotonicModel, Sigmoid, SigmoidModel};
 pub use logistic::{LogisticModel, PenalisedLogistic, Solver};
 pub use prepare::Preparation;
 pub use tree::{ReadableTree, Rule, TreeModel};

@@ -107,12 +107,7 @@ impl OccurrenceModel {
     ///
     /// # Errors
     /// When nobody has done it, or the likelihood has no maximum even with a prior.
-    pub fn fit(
-        orders: OrdersModel,
-        subject: &Subject,
-        histories: &[History],
-        as_of: Day,
-    ) -> Result<Self, BtydError> {
+    pub fn fit(orders: OrdersModel, subject: &Subject, histories: &[History], as_of: Day) -> Result<Self, BtydError> {
         let rfms: Vec<Rfm> = histories.iter().map(|history| rfm(history, as_of)).collect::<Result<_, _>>()?;
         let value: f64 = histories.iter().map(|history| history.value).sum();
         // Without any money there is nothing to model, and zeros are no prices.

@@ -3,7 +3,7 @@
 //! # What is honest
 //! A row of a cut-off may know nothing of what came after it, and parameters know what they were fitted to. So each
 //! training cut-off has parameters of its own, fitted to the histories of everyone that were known there
-//! ([`OccurrenceFeatures::of_rows`]). Scoring takes the parameters of the bundle ([`OccurrenceFeatures::of_histories`]), which
+//! ([`OccurrenceFeatures::of_rows`]). Scoring takes the parameters of the bundle ([`foreseen`]), which
 //! were fitted at the `as_of` of the fit: at that day both are the same numbers, later they age as every other
 //! parameter of the bundle does. The choice of the model ([`crate::models::btyd::OrdersModel`]) is the caller's; it must not
 //! have seen the test window either.
@@ -102,29 +102,6 @@ impl OccurrenceFeatures {
         ]
     }
 
-    /// The columns of customers known at `as_of`, by a model that is there already: rows × [`COLUMNS`], in the order of the
-    /// histories, NaN where there is none. This is what scoring does with the model of the bundle.
-    ///
-    /// # Errors
-    /// A history beyond the range of the model.
-    pub fn of_histories(
-        &self,
-        model: &OccurrenceModel,
-        histories: &[Option<History>],
-        as_of: Day,
-    ) -> Result<Array2<f32>, BtydError> {
-        let known: Vec<History> = histories.iter().flatten().copied().collect();
-        let mut expected = model.expect(&known, as_of, self.horizon.days())?.into_iter();
-        let mut values = Array2::from_elem((histories.len(), COLUMNS), f32::NAN);
-        for (mut row, history) in values.axis_iter_mut(Axis(0)).zip(histories) {
-            if let Some(expectation) = history.and_then(|_| expected.next()) {
-                let Expectation { alive, none, occurrences, value } = expectation;
-                row.assign(&ndarray::arr1(&[alive, none, occurrences, value].map(|number| number as f32)));
-            }
-        }
-        Ok(values)
-    }
-
     /// The columns of training rows: those of each cut-off by a model fitted to what was known of everyone at it. Keys
     /// ascend by partition, as those of a [`crate::features::FeatureTable`] do; `requests` are those of the table.
     ///
@@ -160,13 +137,36 @@ impl OccurrenceFeatures {
             };
             let rows: Vec<usize> = (0..keys.len()).filter(|&row| keys[row].request == request).collect();
             let of_rows: Vec<Option<History>> = rows.iter().map(|&row| histories[row]).collect();
-            let values = self.of_histories(&model, &of_rows, day)?;
+            let values = foreseen(&model, &of_rows, day, self.horizon)?;
             for (&row, of_row) in rows.iter().zip(values.axis_iter(Axis(0))) {
                 columns.values.row_mut(row).assign(&of_row);
             }
         }
         Ok(columns)
     }
+}
+
+/// The columns of customers known at `as_of`, by a model that is there already: rows × [`COLUMNS`], in the order of the
+/// histories, NaN where there is none. This is what scoring does with the model of the bundle.
+///
+/// # Errors
+/// A history beyond the range of the model.
+pub fn foreseen(
+    model: &OccurrenceModel,
+    histories: &[Option<History>],
+    as_of: Day,
+    horizon: Horizon,
+) -> Result<Array2<f32>, BtydError> {
+    let known: Vec<History> = histories.iter().flatten().copied().collect();
+    let mut expected = model.expect(&known, as_of, horizon.days())?.into_iter();
+    let mut values = Array2::from_elem((histories.len(), COLUMNS), f32::NAN);
+    for (mut row, history) in values.axis_iter_mut(Axis(0)).zip(histories) {
+        if let Some(expectation) = history.and_then(|_| expected.next()) {
+            let Expectation { alive, none, occurrences, value } = expectation;
+            row.assign(&ndarray::arr1(&[alive, none, occurrences, value].map(|number| number as f32)));
+        }
+    }
+    Ok(values)
 }
 
 #[cfg(test)]

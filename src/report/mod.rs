@@ -112,6 +112,9 @@ pub struct TargetReport {
     pub positives: Option<u64>,
     /// Sum of the outcome (amount, count).
     pub total: Option<f64>,
+    /// Share of the customers judged whose outcome lay within their 80 % interval (amount).
+    #[serde(default)]
+    pub coverage: Option<f64>,
     /// What stands behind the intervals; `None` when there are none.
     pub intervals: Option<Intervals>,
     /// Chosen, candidates, baselines, in the order of printing.

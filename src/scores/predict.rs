@@ -1,18 +1,19 @@
 //! Predictions of one partition: the bundle's models applied to the rows of a day.
 
 use arrow::array::StringArray;
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
 use super::ScoreOptions;
 use super::stages::Rhythm;
-use crate::bundle::{FittedColumn, FittedTarget, Parameters, ProbabilityModel};
+use crate::bundle::{FittedColumn, FittedTarget, ModelRows, Parameters};
 use crate::error::Error;
 use crate::features::{FeatureTable, Plan, RowRequest, Sweep};
 use crate::labels::EligibleRows;
-use crate::models::occurrence::{Expectation, SubjectReader, TenurePrior};
+use crate::models::occurrence::{Expectation, SubjectReader};
+use crate::models::occurrence_features::foreseen;
 use crate::time::Day;
 use crate::timeline::{History, Partition, Timelines};
-use crate::training::{from_expectation, quantity};
+use crate::training::quantity;
 
 /// Everything that is predicted of the customers of one partition who are known at `as_of`.
 pub(super) struct PartitionScores {
@@ -221,44 +222,43 @@ impl<'a> Predictor<'a> {
         histories: &dyn Fn(usize) -> Vec<Option<History>>,
     ) -> Result<Vec<Vec<f64>>, Error> {
         let target = &fitted.target;
-        let prepared = fitted.preparation.as_ref().map(|preparation| preparation.apply(rows)).transpose()?;
-        let by_occurrence = |model: usize, prior: &TenurePrior, value: &dyn Fn(&Expectation) -> f64| {
-            let expected = self.expect(model, &histories(model), target.horizon.days())?;
-            let one = |(row, expected): (usize, &Option<Expectation>)| {
-                expected.as_ref().map_or_else(|| prior.mean(tenure[row]), value)
-            };
-            Ok::<Vec<f64>, Error>(expected.iter().enumerate().map(one).collect())
+        let horizon = target.horizon.days();
+        let columns = match fitted.foresight {
+            Some(model) => {
+                let occurrence = &self.parameters.occurrences[model];
+                let foreseen = foreseen(occurrence, &histories(model), self.as_of, target.horizon)?;
+                concatenate(Axis(1), &[rows.view(), foreseen.view()]).expect("one row for each row")
+            }
+            None => rows.to_owned(),
         };
-        let mut columns = Vec::with_capacity(fitted.columns.len());
+        let prepared = fitted.preparation.as_ref().map(|preparation| preparation.apply(columns.view())).transpose()?;
+        let model_rows = ModelRows {
+            columns: columns.view(),
+            prepared: prepared.as_ref().map(|prepared| prepared.view()),
+            foresight: fitted.foresight.map(|_| rows.ncols()),
+            tenure,
+            kind: target.kind,
+        };
+        let mut predictions = Vec::with_capacity(fitted.columns.len());
         for column in &fitted.columns {
             let mut values: Vec<f64> = match column {
-                FittedColumn::Expected { occurrence, prior } => {
-                    by_occurrence(*occurrence, prior, &quantity(target.kind))?
-                }
-                FittedColumn::Probability { model, calibration } => {
-                    let scores = match model {
-                        ProbabilityModel::Logistic(model) => {
-                            let prepared = prepared.as_ref().expect("a logistic model comes with its preparation");
-                            model.probabilities(prepared.view())?.to_vec()
-                        }
-                        ProbabilityModel::Tree(model) => model.probabilities(rows)?.to_vec(),
-                        ProbabilityModel::Occurrence { occurrence, prior } => {
-                            let probability = |e: &Expectation| from_expectation(target.kind, e);
-                            let scores = by_occurrence(*occurrence, prior, &probability)?;
-                            scores.into_iter().map(|score| score.clamp(0.0, 1.0)).collect()
-                        }
-                        ProbabilityModel::Rate(rate) => vec![*rate; rows.nrows()],
+                FittedColumn::Occurrence { occurrence, prior } => {
+                    let expected = self.expect(*occurrence, &histories(*occurrence), horizon)?;
+                    let quantity = quantity(target.kind);
+                    let one = |(row, expected): (usize, &Option<Expectation>)| {
+                        expected.as_ref().map_or_else(|| prior.mean(tenure[row]), quantity)
                     };
-                    scores.into_iter().map(|score| calibration.probability(score)).collect()
+                    expected.iter().enumerate().map(one).collect()
                 }
+                column => column.scores(&model_rows)?.expect("a column that needs no histories"),
             };
             for (value, &is_eligible) in values.iter_mut().zip(is_eligible) {
                 if !is_eligible {
                     *value = f64::NAN;
                 }
             }
-            columns.push(values);
+            predictions.push(values);
         }
-        Ok(columns)
+        Ok(predictions)
     }
 }

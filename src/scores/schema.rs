@@ -9,6 +9,7 @@ use crate::bundle::Parameters;
 use crate::config::TargetKind;
 use crate::features::{Feature, Unit};
 use crate::labels::Target;
+use crate::training::INTERVAL_SHARE;
 
 /// Version of the meaning of the columns.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -88,6 +89,18 @@ pub(super) fn schema(parameters: &Parameters, currency: &str, features: &[Featur
         let name = &target.name;
         let about = |what: &str| note(&format!("{what} of `{}`", target.columns()[0]));
         let kind = extras(target);
+        if kind == Extras::Value {
+            let share = INTERVAL_SHARE * 100.0;
+            for (end, which) in [("low", "lower"), ("high", "upper")] {
+                let notes = [
+                    ("unit", money()),
+                    ("horizon_days", target.horizon.to_string()),
+                    ("note", format!("{which} end of the {share:.0} % interval of `{}`", target.columns()[0])),
+                ];
+                let column = format!("predicted_{name}_{end}_{}d", target.horizon);
+                fields.push(field(column, DataType::Float64, true, &notes));
+            }
+        }
         if kind != Extras::None {
             fields.push(field(
                 format!("{name}_percentile"),

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::predict::PartitionScores;
 use super::schema::{Extras, SCHEMA_VERSION, category_fields, category_target, extras, is_column_of_its_own, schema};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, FittedColumn};
 use crate::error::FileError;
 use crate::features::Feature;
 use crate::metrics::ranking::{percentiles, permilles};
@@ -243,6 +243,21 @@ impl<'a> Table<'a> {
             }
             let Some(ranks) = ranks else { continue };
             let kind = extras(&fitted.target);
+            if kind == Extras::Value {
+                let intervals = match &fitted.columns[0] {
+                    FittedColumn::Expected { intervals, .. } => intervals.as_ref(),
+                    _ => None,
+                };
+                let around = |place: &Place| {
+                    let (scores, row) = self.scores(*place);
+                    intervals.map(|intervals| intervals.around(scores.predictions[columns.start][row]))
+                };
+                let ends: Vec<Option<(f64, f64)>> = places.iter().map(around).collect();
+                let low = ends.iter().map(|ends| ends.and_then(|(low, _)| known(low)));
+                arrays.push(Arc::new(low.collect::<Float64Array>()));
+                let high = ends.iter().map(|ends| ends.and_then(|(_, high)| known(high)));
+                arrays.push(Arc::new(high.collect::<Float64Array>()));
+            }
             arrays.push(Arc::new(
                 ranks.percentile[rows.clone()].iter().map(|&rank| missing(rank)).collect::<UInt8Array>(),
             ));

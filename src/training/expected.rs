@@ -1,16 +1,35 @@
-//! Amounts and counts: buy-till-you-die expectations, judged beside last period's value.
+//! Amounts and counts: what the buy-till-you-die model foresees, boosted trees, and trees that correct the first; a blend of
+//! them is weighed and given intervals on the validation rows, judged on the test rows, and refitted on all cut-offs.
+//!
+//! Trees rank better; buy-till-you-die models know that a cohort ages. Trees that start from what is foreseen keep its level where
+//! they have learned nothing better. How much *all* will spend is a forecast of its own, of which no past window tells how it
+//! should be weighed: there, the blend and what is foreseen have an equal say (Bates & Granger 1969; Clemen 1989, "Combining
+//! forecasts: A review", on how hard equal weights are to beat).
 
-use super::material::{Material, Purpose, Rows, evaluation};
-use super::{Trained, TrainingError, occurrence_index, subject_of};
-use crate::bundle::{Cuts, FittedColumn, FittedTarget};
+use super::boosting::{self, Bins, Lesson};
+use super::inputs::{Inputs, Judged};
+use super::judge::{Candidate, judge_amount};
+use super::material::{Material, Purpose, Rows};
+use super::{Trained, TrainingError, foresight_index, occurrence_index, subject_of};
+use crate::bundle::{Cuts, ExpectedModel, FittedColumn, FittedTarget, offset_of};
 use crate::config::TargetKind;
-use crate::labels::{Labeller, Target};
-use crate::metrics::{MetricError, evaluate_value};
+use crate::labels::Target;
+use crate::models::FitError;
+use crate::models::blend::{Blend, Member, weights_of_amounts};
+use crate::models::boosted::{BoostedTrees, Objective, Targets};
+use crate::models::interval::Intervals;
 use crate::models::occurrence::{Expectation, OccurrenceModel, TenurePrior};
-use crate::report::{ModelRow, Role as ReportRole, TargetReport};
-use crate::split::{Role, Split};
-use crate::time::Window;
+use crate::split::Split;
 use crate::timeline::SpillError;
+
+/// Share of customers that intervals of amounts hold.
+pub(crate) const INTERVAL_SHARE: f64 = 0.8;
+/// Trees need at least so many rows with an amount above 0 to learn from, and to be judged by.
+const LEAST_POSITIVE: usize = 30;
+/// Between a Poisson number of orders (1) and gamma amounts (2): the usual middle.
+const TWEEDIE_POWER: f64 = 1.5;
+/// What is foreseen counts as at least this share of the mean label where trees correct its logarithm.
+const LEAST_SHARE: f64 = 1e-3;
 
 /// What a target of this kind takes from an expectation.
 pub(crate) fn quantity(kind: TargetKind) -> fn(&Expectation) -> f64 {
@@ -20,49 +39,316 @@ pub(crate) fn quantity(kind: TargetKind) -> fn(&Expectation) -> f64 {
     }
 }
 
-/// Labels of the customers who had never done it, as a prior by tenure.
-pub(super) fn prior(
-    material: &Material,
-    target: &Target,
-    rows: &Rows,
-    column: usize,
-    group: Option<usize>,
-) -> Result<TenurePrior, SpillError> {
-    let histories = material.histories(rows, &subject_of(target, group))?;
-    let labels = rows.amounts(column);
-    let tenure = material.tenure(rows);
-    let newcomers = (0..rows.len()).filter(|&row| histories[row].is_none()).map(|row| (tenure[row], labels[row]));
+/// Labels of the customers of whom nothing is foreseen, as a prior by tenure.
+pub(super) fn foreseen_prior(inputs: &Inputs, column: usize) -> TenurePrior {
+    let view = inputs.view();
+    let first = view.foresight.expect("asked where something is foreseen");
+    let labels = inputs.rows.amounts(column);
+    let newcomers = (0..labels.len()).filter(|&row| view.columns[[row, first]].is_nan());
     // Nobody to learn from: all who are eligible have done it.
-    Ok(TenurePrior::fit(newcomers, 0.0))
+    TenurePrior::fit(newcomers.map(|row| (view.tenure[row], labels[row])), 0.0)
 }
 
 pub(super) fn fit(
     material: &Material,
     target: &Target,
     split: &Split,
+    settings: &mut Option<BoostedTrees>,
     trained: &mut Trained,
 ) -> Result<FittedTarget, TrainingError> {
-    let train = material.select(target, split, Purpose::Judged(Role::Train))?;
-    let test = material.select(target, split, Purpose::Judged(Role::Test))?;
-    let ship = material.select(target, split, Purpose::Shipped)?;
-    if ship.is_empty() {
+    let judged = Judged::select(material, target, split)?;
+    let shipped = Inputs::new(material, target, material.select(target, split, Purpose::Shipped)?);
+    if shipped.rows.is_empty() {
         return Err(TrainingError::NoEligibleRows { target: target.name.clone() });
     }
-    let horizon = target.horizon.days();
-    let mut columns = Vec::new();
     let mut cuts = Cuts::default();
+    let columns = if target.per_group {
+        by_category(material, target, split, &judged, &shipped, trained)?
+    } else {
+        let single = Single { material, target, split, name: target.columns().remove(0) };
+        vec![single.fit(&judged, &shipped, settings, &mut cuts, trained)?]
+    };
+    let foresight = foresight_index(material, target, trained);
+    let plan = trained.parameters.plans.len();
+    Ok(FittedTarget { target: target.clone(), plan, foresight, preparation: None, columns, cuts })
+}
+
+/// The one score column of a target.
+struct Single<'a> {
+    material: &'a Material<'a>,
+    target: &'a Target,
+    split: &'a Split,
+    name: String,
+}
+
+/// A member of the blend, before it is fitted.
+#[derive(Clone, PartialEq)]
+enum Recipe {
+    Occurrence,
+    Boosted(BoostedTrees),
+    Corrected(BoostedTrees),
+    Mean,
+}
+
+impl Recipe {
+    fn fit(&self, rows: &Inputs) -> Result<ExpectedModel, FitError> {
+        let labels = amounts(&rows.rows);
+        let columns = rows.view().columns;
+        Ok(match self {
+            Self::Occurrence => ExpectedModel::Occurrence { prior: foreseen_prior(rows, 0) },
+            Self::Boosted(settings) => {
+                ExpectedModel::Boosted(settings.fit_rows(columns, Targets::of(&labels), None)?)
+            }
+            Self::Corrected(settings) => {
+                let Correction { offset, least, prior } = Correction::of(rows)?;
+                let model = settings.fit_rows(columns, Targets::of(&labels).offset_by(&offset), None)?;
+                ExpectedModel::Corrected { model, least, prior }
+            }
+            Self::Mean => ExpectedModel::Mean(mean(&labels)),
+        })
+    }
+}
+
+/// Where trees that correct what is foreseen start.
+struct Correction {
+    offset: Vec<f64>,
+    least: f64,
+    prior: TenurePrior,
+}
+
+impl Correction {
+    fn of(rows: &Inputs) -> Result<Self, FitError> {
+        let prior = foreseen_prior(rows, 0);
+        let least = LEAST_SHARE * mean(&amounts(&rows.rows));
+        let offset = Self::offset(rows, least, &prior)?;
+        Ok(Self { offset, least, prior })
+    }
+
+    fn offset(rows: &Inputs, least: f64, prior: &TenurePrior) -> Result<Vec<f64>, FitError> {
+        let foreseen = ExpectedModel::Occurrence { prior: prior.clone() }.scores(&rows.view())?;
+        Ok(offset_of(&foreseen, least))
+    }
+}
+
+/// Labels as the models take them: who returned more than they bought was worth nothing.
+fn amounts(rows: &Rows) -> Vec<f64> {
+    rows.amounts(0).into_iter().map(|amount| amount.max(0.0)).collect()
+}
+
+fn mean(labels: &[f64]) -> f64 {
+    labels.iter().sum::<f64>() / labels.len().max(1) as f64
+}
+
+fn positives(rows: &Rows) -> usize {
+    rows.amounts(0).into_iter().filter(|&amount| amount > 0.0).count()
+}
+
+impl Single<'_> {
+    fn broken(&self, source: FitError) -> TrainingError {
+        TrainingError::Fit { target: self.name.clone(), source }
+    }
+
+    fn fit(
+        &self,
+        judged: &Judged,
+        shipped: &Inputs,
+        settings: &mut Option<BoostedTrees>,
+        cuts: &mut Cuts,
+        trained: &mut Trained,
+    ) -> Result<FittedColumn, TrainingError> {
+        let broken = |source| self.broken(source);
+        let Judged { train, validate, test } = judged;
+        let fitted = self.recipes(judged, settings).map_err(broken)?;
+        let has_both = !train.rows.is_empty() && !validate.rows.is_empty();
+        let (mut weights, mut intervals) = (vec![0.0; fitted.len()], None);
+        weights[0] = 1.0;
+        if has_both {
+            let actual = amounts(&validate.rows);
+            let of = |inputs: &Inputs| -> Result<Vec<Vec<f64>>, TrainingError> {
+                fitted.iter().map(|(_, model)| model.scores(&inputs.view()).map_err(broken)).collect()
+            };
+            let validated = of(validate)?;
+            // One window cannot tell the members apart for certain: half-way to equal weights.
+            let equal = 1.0 / fitted.len() as f64;
+            let found = weights_of_amounts(&validated, &actual).map_err(broken)?;
+            weights = found.into_iter().map(|weight| (weight + equal) / 2.0).collect();
+            let at_level = |members: &[Vec<f64>]| {
+                let predicted = combined(members, &weights);
+                let level = level(&predicted, self.foreseen(&fitted, members));
+                predicted.into_iter().map(|value| value * level).collect::<Vec<f64>>()
+            };
+            let predicted = at_level(&validated);
+            let mut held = (predicted.clone(), validate.rows.amounts(0));
+            let is_amount = self.target.kind == TargetKind::Amount;
+            if is_amount {
+                *cuts = Cuts::of_value(&predicted);
+            }
+            if test.rows.is_empty() {
+                trained
+                    .warnings
+                    .push(format!("{}: nobody was eligible at the test cut-off, so it was not judged.", self.name));
+            } else {
+                let tested = of(test)?;
+                let predicted = at_level(&tested);
+                let mut candidates =
+                    vec![Candidate { name: describe(&fitted, &weights), scores: predicted.clone(), is_chosen: true }];
+                for ((_, model), scores) in fitted.iter().zip(tested) {
+                    candidates.push(Candidate { name: model.name().into(), scores, is_chosen: false });
+                }
+                let mut report = judge_amount(self.material, self.target, self.split, test, 0, candidates)?;
+                if is_amount && let Ok(judged) = Intervals::fit(&held.0, &held.1, INTERVAL_SHARE) {
+                    report.coverage = Some(judged.coverage(&predicted, &test.rows.amounts(0)));
+                }
+                trained.targets.push(report);
+                // What ships has seen the test window, too; so have its intervals.
+                held.0.extend(predicted);
+                held.1.extend(test.rows.amounts(0));
+            }
+            if is_amount {
+                intervals = Intervals::fit(&held.0, &held.1, INTERVAL_SHARE).ok(); // refused where nothing is expected
+            }
+        } else {
+            trained
+                .warnings
+                .push(format!("{}: too little had happened before the test cut-off to judge it.", self.name));
+        }
+        let counted = fitted.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0);
+        let members = counted.map(|((recipe, _), &weight)| Ok(Member { weight, model: recipe.fit(shipped)? }));
+        let members: Vec<Member<ExpectedModel>> = members.collect::<Result<_, _>>().map_err(broken)?;
+        let level = self.level_now(&members, trained)?;
+        if is_without_intervals(self.target, &intervals) {
+            trained.warnings.push(format!("{}: too little is known for intervals.", self.name));
+        }
+        Ok(FittedColumn::Expected { model: Blend { members }, level, intervals })
+    }
+
+    /// What the buy-till-you-die member says.
+    fn foreseen<'a>(&self, fitted: &[(Recipe, ExpectedModel)], members: &'a [Vec<f64>]) -> Option<&'a [f64]> {
+        let place = fitted.iter().position(|(recipe, _)| *recipe == Recipe::Occurrence)?;
+        Some(&members[place])
+    }
+
+    /// The level of the blend that ships, at the end of the history.
+    fn level_now(&self, members: &[Member<ExpectedModel>], trained: &mut Trained) -> Result<f64, TrainingError> {
+        let now = self.material.select(self.target, self.split, Purpose::Now)?;
+        let now = Inputs::new(self.material, self.target, now);
+        let mut foreseen = None;
+        let mut predicted = vec![0.0; now.rows.len()];
+        for Member { weight, model } in members {
+            let scores = model.scores(&now.view()).map_err(|source| self.broken(source))?;
+            predicted.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += weight * score);
+            if matches!(model, ExpectedModel::Occurrence { .. }) {
+                foreseen = Some(scores);
+            }
+        }
+        let level = level(&predicted, foreseen.as_deref());
+        if !(1.0 / MOST_LEVEL..=MOST_LEVEL).contains(&level) {
+            trained.warnings.push(format!(
+                "{}: trees and the buy-till-you-die model disagree on the total: {:.2} times what the blend expects is taken.",
+                self.name, level
+            ));
+        }
+        Ok(level)
+    }
+
+    /// Members of the blend with their fits to the training rows; the first is the one to take where none can be weighed.
+    fn recipes(
+        &self,
+        judged: &Judged,
+        settings: &mut Option<BoostedTrees>,
+    ) -> Result<Vec<(Recipe, ExpectedModel)>, FitError> {
+        let Judged { train, validate, .. } = judged;
+        let mut fitted = Vec::new();
+        if train.has_foresight() {
+            fitted.push((Recipe::Occurrence, Recipe::Occurrence.fit(train)?));
+        }
+        let is_learnable = positives(&train.rows).min(positives(&validate.rows)) >= LEAST_POSITIVE;
+        if is_learnable {
+            let objective = match self.target.kind {
+                TargetKind::Amount => Objective::Tweedie { power: TWEEDIE_POWER },
+                _ => Objective::Poisson,
+            };
+            let bins = Bins::new(train.columns.view(), validate.columns.view())?;
+            let (labels, outcomes) = (amounts(&train.rows), amounts(&validate.rows));
+            let lesson = Lesson { labels: &labels, offset: None };
+            let check = Lesson { labels: &outcomes, offset: None };
+            if settings.is_none() {
+                let training = &self.material.config.training;
+                let (trials, seed) = (training.trials, training.seed);
+                let found = boosting::search(&bins, lesson, check, &train.rows.hashes(), objective, trials, seed)?;
+                *settings = Some(found);
+            }
+            let known = boosting::for_objective(settings.as_ref().expect("found above"), objective);
+            let (plain, model) = boosting::settle(known.clone(), &bins, lesson, check)?;
+            fitted.push((Recipe::Boosted(plain), ExpectedModel::Boosted(model)));
+            if train.has_foresight() {
+                let Correction { offset, least, prior } = Correction::of(train)?;
+                let lesson = Lesson { offset: Some(&offset), ..lesson };
+                let offset = Correction::offset(validate, least, &prior)?;
+                let check = Lesson { offset: Some(&offset), ..check };
+                let (corrected, model) = boosting::settle(known, &bins, lesson, check)?;
+                fitted.push((Recipe::Corrected(corrected), ExpectedModel::Corrected { model, least, prior }));
+            }
+        }
+        if fitted.is_empty() {
+            fitted.push((Recipe::Mean, Recipe::Mean.fit(train)?));
+        }
+        Ok(fitted)
+    }
+}
+
+/// Levels beyond this, or below its inverse, are told.
+const MOST_LEVEL: f64 = 1.25;
+
+/// The factor that brings the total half-way (on a log scale) from the blend to what is foreseen.
+fn level(predicted: &[f64], foreseen: Option<&[f64]>) -> f64 {
+    let (blend, foreseen) = (predicted.iter().sum::<f64>(), foreseen.map_or(0.0, |all| all.iter().sum::<f64>()));
+    if blend > 0.0 && foreseen > 0.0 { (foreseen / blend).sqrt() } else { 1.0 }
+}
+
+fn is_without_intervals(target: &Target, intervals: &Option<Intervals>) -> bool {
+    target.kind == TargetKind::Amount && intervals.is_none()
+}
+
+fn combined(members: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
+    let rows = members.first().map_or(0, Vec::len);
+    let counted: Vec<(&Vec<f64>, f64)> =
+        members.iter().zip(weights).filter(|(_, weight)| **weight > 0.0).map(|(m, &w)| (m, w)).collect();
+    (0..rows).map(|row| counted.iter().map(|(member, weight)| weight * member[row]).sum()).collect()
+}
+
+/// "0.70 boosted trees + 0.30 buy till you die".
+fn describe(fitted: &[(Recipe, ExpectedModel)], weights: &[f64]) -> String {
+    let counted = fitted.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
+    let named: Vec<String> = counted.map(|((_, model), weight)| format!("{weight:.2} {}", model.name())).collect();
+    named.join(" + ")
+}
+
+/// One occurrence model for each category.
+fn by_category(
+    material: &Material,
+    target: &Target,
+    split: &Split,
+    judged: &Judged,
+    shipped: &Inputs,
+    trained: &mut Trained,
+) -> Result<Vec<FittedColumn>, TrainingError> {
+    let horizon = target.horizon.days();
+    let Judged { train, test, .. } = judged;
+    let mut columns = Vec::new();
     for (column, name) in target.columns().into_iter().enumerate() {
-        let group = target.per_group.then_some(column);
-        let subject = subject_of(target, group);
+        let subject = subject_of(target, Some(column));
         let broken = |source| TrainingError::Occurrences { event: target.event.clone(), source };
         let occurrence = occurrence_index(material, &subject, trained)?;
-        columns.push(FittedColumn::Expected { occurrence, prior: prior(material, target, &ship, column, group)? });
-        if test.is_empty() {
+        let prior = category_prior(material, target, &shipped.rows, column)?;
+        columns.push(FittedColumn::Occurrence { occurrence, prior });
+        if test.rows.is_empty() {
             trained.warnings.push(format!("{name}: nobody was eligible at the test cut-off, so it was not judged."));
             continue;
         }
         let histories = subject.histories(material.timelines, split.test)?;
-        let judged = match OccurrenceModel::fit(trained.orders_model(&subject), &subject, &histories, split.test) {
+        let orders = trained.orders_model(&subject);
+        let judged = match OccurrenceModel::fit(orders, &subject, &histories, split.test) {
             Ok(judged) => judged,
             Err(source) => {
                 trained
@@ -71,75 +357,22 @@ pub(super) fn fit(
                 continue;
             }
         };
-        let newcomers = prior(material, target, &train, column, group)?;
-        let tenure = material.tenure(&test);
-        let of_rows = material.histories(&test, &subject)?;
-        let predicted = material
-            .expect(&judged, &test, &of_rows, horizon, quantity(target.kind), |row| newcomers.mean(tenure[row]))
-            .map_err(broken)?;
-        if target.kind == TargetKind::Amount && !target.per_group {
-            cuts = Cuts::of_value(&predicted);
-        }
-        let last = last_period(material, target, split, &test, column)?;
-        let report = judge(material, target, split, &test, column, name, &predicted, &last);
-        trained.targets.push(report.map_err(|source| TrainingError::Judge { target: target.name.clone(), source })?);
+        let newcomers = category_prior(material, target, &train.rows, column)?;
+        let tenure = material.tenure(&test.rows);
+        let of_rows = material.histories(&test.rows, &subject)?;
+        let newcomer = |row: usize| newcomers.mean(tenure[row]);
+        let scores = material.expect(&judged, &test.rows, &of_rows, horizon, quantity(target.kind), newcomer);
+        let chosen = Candidate { name: "buy till you die".into(), scores: scores.map_err(broken)?, is_chosen: true };
+        trained.targets.push(judge_amount(material, target, split, test, column, vec![chosen])?);
     }
-    Ok(FittedTarget { target: target.clone(), plan: trained.parameters.plans.len(), preparation: None, columns, cuts })
+    Ok(columns)
 }
 
-fn judge(
-    material: &Material,
-    target: &Target,
-    split: &Split,
-    test: &Rows,
-    column: usize,
-    name: String,
-    predicted: &[f64],
-    last: &[f64],
-) -> Result<TargetReport, MetricError> {
-    let actual = test.amounts(column);
-    let keys = test.hashes();
-    let options = material.bootstrap(target);
-    let chosen = evaluate_value(&actual, predicted, &keys, &options)?;
-    let baseline = evaluate_value(&actual, last, &keys, &options)?;
-    Ok(TargetReport {
-        name,
-        label: target.sentence(target.per_group.then_some(column)),
-        kind: target.kind,
-        group: target.per_group.then(|| target.name.clone()),
-        cut_off: split.test,
-        window: Window::after(split.test, target.horizon),
-        evaluation: evaluation(split),
-        rows: test.len() as u64,
-        positives: None,
-        total: Some(actual.iter().sum()),
-        intervals: chosen.intervals.clone(),
-        models: vec![
-            ModelRow::new("buy till you die", ReportRole::Chosen, &chosen),
-            ModelRow::new("same as last period", ReportRole::Baseline, &baseline),
-        ],
-        reliability: chosen.reliability,
-        deciles: chosen.deciles,
-    })
-}
-
-/// The label of the window that ended where each row's begins: what a spreadsheet would predict.
-pub(super) fn last_period(
-    material: &Material,
-    target: &Target,
-    split: &Split,
-    rows: &Rows,
-    column: usize,
-) -> Result<Vec<f64>, SpillError> {
-    let labeller = Labeller::new(target, &material.timelines.vocabularies);
-    let before = split.test.plus(-target.horizon.days());
-    material.timelines.map_keys(
-        &rows.keys,
-        |key| key.partition as usize,
-        |partition, key| {
-            let mut labels = vec![0f32; labeller.width()];
-            labeller.label(partition.timeline(key.customer as usize), before, &mut labels);
-            f64::from(labels[column])
-        },
-    )
+/// Labels of the customers who had never bought in a category, as a prior by tenure.
+fn category_prior(material: &Material, target: &Target, rows: &Rows, column: usize) -> Result<TenurePrior, SpillError> {
+    let histories = material.histories(rows, &subject_of(target, Some(column)))?;
+    let labels = rows.amounts(column);
+    let tenure = material.tenure(rows);
+    let newcomers = (0..rows.len()).filter(|&row| histories[row].is_none()).map(|row| (tenure[row], labels[row]));
+    Ok(TenurePrior::fit(newcomers, 0.0))
 }

@@ -2,12 +2,14 @@
 
 use ndarray::{Array2, Axis};
 
+use super::subject_of;
 use crate::config::Config;
 use crate::features::{Feature, FeatureTable, Plan, RowKey, RowRequest, Sweep};
 use crate::labels::{EligibleRows, Labeller, Target};
 use crate::metrics::BootstrapOptions;
-use crate::models::btyd::BtydError;
+use crate::models::btyd::{BtydError, OrdersModel};
 use crate::models::occurrence::{OccurrenceModel, Subject};
+use crate::models::occurrence_features::{OccurrenceFeatures, OccurrenceFeaturesError};
 use crate::report::Evaluation;
 use crate::split::{Role, Scheme, Split};
 use crate::time::Day;
@@ -20,6 +22,8 @@ pub(super) enum Purpose {
     Judged(Role),
     /// The fit that ships.
     Shipped,
+    /// Customers as they are at the end of the history; they have no labels yet.
+    Now,
 }
 
 pub(super) struct Material<'a> {
@@ -32,10 +36,15 @@ pub(super) struct Material<'a> {
     /// What training itself looks at, whatever the models see: the same rows.
     basis: FeatureTable,
     basis_catalogue: Vec<Feature>,
+    /// What the occurrence models of subjects foresee of every row, each cut-off by what was known at it.
+    foresights: Vec<(OccurrenceFeatures, Array2<f32>)>,
 }
 
 /// Features that training looks at beside those that say who is eligible.
 const BASIS: [&str; 2] = ["tenure_days", "churn_factor"];
+
+/// Customers at the end of the history: enough to know totals by.
+const MOST_NOW: usize = 50_000;
 
 /// Share of customers whose rows at `cut_offs` cut-offs stay within `most` rows.
 fn share(most: usize, customers: usize, cut_offs: usize) -> f64 {
@@ -52,6 +61,7 @@ fn share_of(config: &Config, customers: usize, target: &Target, split: &Split, p
         Purpose::Judged(Role::Train) => split.train.len(),
         Purpose::Judged(_) => 1,
         Purpose::Shipped => split.ship.len(),
+        Purpose::Now => return share(MOST_NOW, customers, 1),
     };
     share(most_rows(config, target), customers, cut_offs)
 }
@@ -75,6 +85,9 @@ impl<'a> Material<'a> {
             };
             split.train.iter().for_each(|&day| want(day, Purpose::Judged(Role::Train)));
             split.ship.iter().for_each(|&day| want(day, Purpose::Shipped));
+            if !target.is_probability() {
+                want(as_of, Purpose::Now);
+            }
             want(split.validate, Purpose::Judged(Role::Validate));
             want(split.test, Purpose::Judged(Role::Test));
         }
@@ -85,7 +98,8 @@ impl<'a> Material<'a> {
         let basis_plan = plan.only(&names);
         let basis = build(&basis_plan)?;
         let (catalogue, basis_catalogue) = (plan.features(), basis_plan.features());
-        Ok(Self { config, timelines, as_of, catalogue, requests, table, basis, basis_catalogue })
+        let foresights = Vec::new();
+        Ok(Self { config, timelines, as_of, catalogue, requests, table, basis, basis_catalogue, foresights })
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -94,11 +108,6 @@ impl<'a> Material<'a> {
 
     pub(super) fn cut_offs(&self) -> usize {
         self.requests.len()
-    }
-
-    /// The features of a row.
-    pub(super) fn catalogue(&self) -> &[Feature] {
-        &self.catalogue
     }
 
     /// Eligible rows of a target for a purpose, in the order of the table.
@@ -111,6 +120,7 @@ impl<'a> Material<'a> {
             let fits = match purpose {
                 Purpose::Judged(role) => split.role(day, key.hash) == Some(role),
                 Purpose::Shipped => split.ships(day),
+                Purpose::Now => day == self.as_of,
             };
             let row = self.basis.values.row(index);
             let row = row.as_slice().expect("rows are contiguous");
@@ -127,6 +137,44 @@ impl<'a> Material<'a> {
     /// Rows × features of a selection.
     pub(super) fn features(&self, rows: &Rows) -> Array2<f32> {
         self.table.values.select(Axis(0), &rows.indices)
+    }
+
+    /// Makes what is foreseen of a target's subject known to all its rows. Cut-offs at which no model could be fitted are returned:
+    /// their rows are missing.
+    pub(super) fn look_ahead(
+        &mut self,
+        target: &Target,
+        orders: OrdersModel,
+    ) -> Result<Vec<(Day, BtydError)>, OccurrenceFeaturesError> {
+        let features = OccurrenceFeatures { subject: subject_of(target, None), orders, horizon: target.horizon };
+        if self.foresights.iter().any(|(known, _)| *known == features) {
+            return Ok(Vec::new());
+        }
+        let columns = features.of_rows(self.timelines, &self.requests, &self.table.keys)?;
+        self.foresights.push((features, columns.values));
+        Ok(columns.unfitted)
+    }
+
+    fn foresight_of(&self, target: &Target) -> Option<&(OccurrenceFeatures, Array2<f32>)> {
+        let subject = subject_of(target, None);
+        self.foresights.iter().find(|(known, _)| known.subject == subject && known.horizon == target.horizon)
+    }
+
+    /// Whether the models of a target see what is foreseen.
+    pub(super) fn foreseen(&self, target: &Target) -> bool {
+        self.foresight_of(target).is_some()
+    }
+
+    /// What the occurrence model of a target's subject foresees of a selection.
+    pub(super) fn foresight(&self, rows: &Rows, target: &Target) -> Option<Array2<f32>> {
+        self.foresight_of(target).map(|(_, values)| values.select(Axis(0), &rows.indices))
+    }
+
+    /// The columns that the models of a target see: features, and what is foreseen.
+    pub(super) fn columns_of(&self, target: &Target) -> Vec<Feature> {
+        let mut columns = self.catalogue.clone();
+        columns.extend(self.foresight_of(target).into_iter().flat_map(|(foresight, _)| foresight.features()));
+        columns
     }
 
     /// One feature of the basis, of a selection.
@@ -230,6 +278,11 @@ impl Rows {
     /// Labels of one column that are 0 or 1.
     pub(super) fn flags(&self, column: usize) -> Vec<bool> {
         self.labels.iter().skip(column).step_by(self.width).map(|&label| label > 0.5).collect()
+    }
+
+    /// Window of each row, as a number.
+    pub(super) fn windows(&self) -> Vec<u32> {
+        self.keys.iter().map(|key| key.request).collect()
     }
 
     /// Labels of one column.

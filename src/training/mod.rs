@@ -1,147 +1,37 @@
 //! Training: feature rows and labels become fitted targets, judged on a window that nothing else touched.
 
+mod boosting;
+mod categories;
+mod error;
 mod expected;
+mod inputs;
+mod judge;
 mod material;
 mod occurrences;
+mod pool;
 mod probability;
 
-pub(crate) use expected::quantity;
+pub(crate) use boosting::MOST_TRIALS;
+pub use error::TrainingError;
+pub(crate) use expected::{INTERVAL_SHARE, quantity};
 pub use occurrences::{Evidence, OrdersChoice};
-pub(crate) use probability::from_expectation;
 
 use crate::bundle::{FittedTarget, Parameters};
 use crate::config::Config;
-use crate::error::{ExitCode, Explain, Reason};
-use crate::features::{Plan, Plans};
+use crate::features::{Feature, Plan, Plans};
 use crate::labels::Target;
-use crate::models::FitError;
-use crate::models::btyd::{BtydError, OrdersModel};
+use crate::models::boosted::BoostedTrees;
+use crate::models::btyd::OrdersModel;
 use crate::models::occurrence::{OccurrenceModel, Subject};
+use crate::models::occurrence_features::OccurrenceFeaturesError;
 use crate::progress::Observer;
 use crate::report::{FeatureNote, TargetReport, TargetRules};
 use crate::split::{self, Split};
 use crate::time::{Day, Horizon};
-use crate::timeline::{SpillError, Timelines};
+use crate::timeline::Timelines;
 use crate::{error::Error, split::SplitError};
 
 use material::Material;
-
-/// A target that cannot be fitted.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainingError {
-    /// Nobody is eligible at any training cut-off.
-    #[error("target `{target}`: no customer is eligible at any training cut-off")]
-    NoEligibleRows {
-        /// Which target.
-        target: String,
-    },
-    /// Every label is the same.
-    #[error("target `{target}`: all {rows} training labels are {label}")]
-    SingleClass {
-        /// Which target.
-        target: String,
-        /// Number of labels.
-        rows: u64,
-        /// What they are.
-        label: &'static str,
-    },
-    /// An amount of an event without money.
-    #[error("target `{target}` is an amount, and `{event}` carries no money")]
-    NoMoney {
-        /// Which target.
-        target: String,
-        /// Its event.
-        event: String,
-    },
-    /// A model refused the rows.
-    #[error("target `{target}` cannot be fitted")]
-    Fit {
-        /// Which target.
-        target: String,
-        /// Why.
-        #[source]
-        source: FitError,
-    },
-    /// An occurrence model refused the histories.
-    #[error("the occurrences of `{event}` cannot be modelled")]
-    Occurrences {
-        /// Of which event.
-        event: String,
-        /// Why.
-        #[source]
-        source: BtydError,
-    },
-    /// Timelines on disk cannot be read back.
-    #[error(transparent)]
-    Spill(#[from] SpillError),
-    /// Figures of the report cannot be computed.
-    #[error("target `{target}` cannot be judged")]
-    Judge {
-        /// Which target.
-        target: String,
-        /// Why.
-        #[source]
-        source: crate::metrics::MetricError,
-    },
-}
-
-impl Explain for TrainingError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Fit { source, .. } => source.exit_code(),
-            Self::Occurrences { source, .. } => source.exit_code(),
-            Self::Judge { .. } => ExitCode::Bug,
-            Self::Spill(source) => source.exit_code(),
-            _ => ExitCode::DataRejected,
-        }
-    }
-
-    fn reason(&self) -> Option<Reason> {
-        match self {
-            Self::NoEligibleRows { .. } => Some(Reason::NoEligibleRows),
-            Self::SingleClass { .. } => Some(Reason::SingleClass),
-            Self::NoMoney { .. } => Some(Reason::NoTargetEvent),
-            Self::Fit { source, .. } => source.reason(),
-            Self::Occurrences { source, .. } => source.reason(),
-            Self::Judge { .. } => None,
-            Self::Spill(source) => source.reason(),
-        }
-    }
-
-    fn details(&self) -> Vec<String> {
-        let mut details = match self {
-            Self::Spill(source) => source.details(),
-            _ => Vec::new(),
-        };
-        details.push("No bundle was written; a former one is untouched.".into());
-        details
-    }
-
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::NoEligibleRows { target } => {
-                vec![format!("loosen `[target.{target}] eligible`, or take a shorter horizon")]
-            }
-            Self::SingleClass { target, .. } => {
-                vec![format!("another `horizon_days` of `[target.{target}]` may tell customers apart")]
-            }
-            Self::NoMoney { .. } => vec!["map the column that holds money: `[events.columns] value = \"…\"`".into()],
-            Self::Fit { source, .. } => source.hints(),
-            Self::Occurrences { source, .. } => source.hints(),
-            Self::Judge { .. } => Vec::new(),
-            Self::Spill(source) => source.hints(),
-        }
-    }
-
-    fn counts(&self) -> Vec<(&'static str, u64)> {
-        match self {
-            Self::SingleClass { rows, .. } => vec![("rows", *rows)],
-            Self::Fit { source, .. } => source.counts(),
-            Self::Occurrences { source, .. } => source.counts(),
-            _ => Vec::new(),
-        }
-    }
-}
 
 /// What training found.
 pub struct Trained {
@@ -207,17 +97,11 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
     warnings.extend(roles.into_iter().map(|role| {
         format!("No event but the order event is called as `features.roles.{role}` says: its features are left out.")
     }));
-    let features = catalogue.features().into_iter().map(|feature| FeatureNote {
-        name: feature.name,
-        unit: feature.unit.name().to_string(),
-        note: feature.note,
-        importance: None,
-    });
     let order = Subject { event: config.events.order_event.clone(), is_order: true, category: None };
     observer.stage("choosing the model of orders");
     let mut trained = Trained {
         orders: occurrences::choose(&order, timelines, &targets, &splits)?,
-        features: features.collect(),
+        features: catalogue.features().iter().map(|feature| note_of(feature, None)).collect(),
         parameters: Parameters { catalogue, plans: Vec::new(), targets: Vec::new(), occurrences: Vec::new() },
         targets: Vec::new(),
         rules: Vec::new(),
@@ -240,15 +124,20 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         let (some_targets, some_splits): (Vec<Target>, Vec<Split>) =
             indices.iter().map(|&index| (targets[index].clone(), splits[index].clone())).unzip();
         observer.stage(&format!("building features for {horizon} days"));
-        let material = Material::build(config, timelines, &plan, &some_targets, &some_splits, as_of)?;
+        let mut material = Material::build(config, timelines, &plan, &some_targets, &some_splits, as_of)?;
         observer.note(&format!("{} feature rows at {} cut-offs, {horizon} days", material.rows(), material.cut_offs()));
+        for &index in &indices {
+            look_ahead(&mut material, &targets[index], &mut trained)?;
+        }
+        // What is found for the first target of a horizon serves the others: they see the same columns of the same rows.
+        let mut settings: Option<BoostedTrees> = None;
         for index in indices {
             let (target, split) = (&targets[index], &splits[index]);
             observer.stage(&format!("fitting {}", target.name));
             fitted[index] = Some(if target.is_probability() {
-                probability::fit(&material, target, split, &mut trained)?
+                probability::fit(&material, target, split, &mut settings, &mut trained)?
             } else {
-                expected::fit(&material, target, split, &mut trained)?
+                expected::fit(&material, target, split, &mut settings, &mut trained)?
             });
         }
         trained.parameters.plans.push(plan); // the index that the targets above have noted
@@ -259,6 +148,43 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
     trained.targets.sort_by_key(|report| place(&report.name));
     trained.rules.sort_by_key(|rules| place(&rules.target));
     Ok(trained)
+}
+
+fn note_of(feature: &Feature, importance: Option<f64>) -> FeatureNote {
+    let unit = feature.unit.name().to_string();
+    FeatureNote { name: feature.name.clone(), unit, note: feature.note.clone(), importance }
+}
+
+/// Lets the models of a target see what its occurrence model foresees, where that can be fitted.
+fn look_ahead(material: &mut Material, target: &Target, trained: &mut Trained) -> Result<(), TrainingError> {
+    let subject = subject_of(target, None);
+    match occurrence_index(material, &subject, trained) {
+        Ok(_) => {}
+        Err(TrainingError::Occurrences { source, .. }) => {
+            trained
+                .warnings
+                .push(format!("{}: nothing is foreseen by a buy-till-you-die model ({source}).", target.name));
+            return Ok(());
+        }
+        Err(other) => return Err(other),
+    }
+    let orders = trained.orders_model(&subject);
+    let unfitted = material.look_ahead(target, orders).map_err(|error| match error {
+        OccurrenceFeaturesError::Spill(source) => TrainingError::Spill(source),
+        OccurrenceFeaturesError::Btyd(source) => TrainingError::Occurrences { event: target.event.clone(), source },
+    })?;
+    for (day, source) in unfitted {
+        trained.warnings.push(format!("{}: nothing is foreseen at the cut-off {day} ({source}).", target.name));
+    }
+    Ok(())
+}
+
+/// Index of the occurrence model whose expectations the models of a target see.
+fn foresight_index(material: &Material, target: &Target, trained: &mut Trained) -> Option<usize> {
+    material.foreseen(target).then(|| {
+        let index = occurrence_index(material, &subject_of(target, None), trained);
+        index.expect("fitted before anything was foreseen")
+    })
 }
 
 /// Index of a subject's shipped model, fitted now if it is the first to need it.

@@ -1,121 +1,95 @@
-//! Absence and presence: candidates fitted on training rows, calibrated and chosen on validation rows, judged on
-//! the test rows, and the chosen one refitted on all cut-offs up to the newest.
+//! Absence and presence: members of a blend are fitted to training rows, weighed and calibrated on rows that they have not
+//! seen, judged on the test rows, and refitted on all cut-offs up to the newest.
 
-use ndarray::{Array1, Array2};
+use ndarray::Axis;
 
-use super::expected::{last_period, prior};
-use super::material::{Material, Purpose, Rows, evaluation};
-use super::{Trained, TrainingError, occurrence_index, subject_of};
+use super::boosting::{self, Bins, Lesson};
+use super::inputs::{Inputs, Judged};
+use super::judge::{Candidate, judge_probability};
+use super::material::{Material, Purpose};
+use super::pool::{Pool, blended};
+use super::{Trained, TrainingError, categories, expected, foresight_index};
 use crate::bundle::{Cuts, FittedColumn, FittedTarget, ProbabilityModel};
 use crate::config::TargetKind;
 use crate::labels::Target;
-use crate::metrics::{BootstrapOptions, Evaluated, MetricError, evaluate_binary, evaluate_ranking};
 use crate::models::FitError;
-use crate::models::calibrate::{Calibration, CalibrationChoice};
+use crate::models::blend::{Blend, Member};
+use crate::models::boosted::{Binned, BoostedTrees, Objective, Targets};
+use crate::models::calibrate::Calibration;
 use crate::models::logistic::{LogisticModel, PenalisedLogistic, Solver};
-use crate::models::occurrence::{Expectation, OccurrenceModel};
 use crate::models::prepare::Preparation;
-use crate::models::tree::{ReadableTree, TreeModel};
-use crate::report::{ModelRow, Role as ReportRole, TargetReport, TargetRules};
-use crate::split::{Role, Split};
-use crate::time::Window;
-use crate::timeline::SpillError;
+use crate::models::tree::ReadableTree;
+use crate::report::TargetRules;
+use crate::split::Split;
+use crate::timeline::sample_fraction;
 
 /// Penalties that are tried; the one with the least log loss on the validation rows is taken.
-const PENALTIES: [f64; 3] = [1.0, 30.0, 1000.0];
-/// The penalty where none is tried: above this many rows it hardly matters, and for category columns.
-const PENALTY: f64 = 30.0;
-const PENALTY_SEARCH_ROWS: usize = 100_000;
-/// Mean gradient at which a category's fit ends: they come by the dozen, and calibration follows.
-const GROUP_TOLERANCE: f64 = 1e-5;
+pub(super) const PENALTIES: [f64; 3] = [1.0, 30.0, 1000.0];
+/// The penalty where none is tried: above this many rows it hardly matters.
+pub(super) const PENALTY: f64 = 30.0;
+pub(super) const PENALTY_SEARCH_ROWS: usize = 100_000;
 /// Fewer positives (or negatives) than this get no model of their own, but the base rate.
-const LEAST_OF_A_CLASS: usize = 20;
+pub(super) const LEAST_OF_A_CLASS: usize = 20;
+/// Folds of customers among the training rows.
+const FOLDS: u64 = 3;
+/// Training rows that are predicted by fits to other customers: enough to weigh and to calibrate.
+const MOST_POOLED: usize = 30_000;
+/// Salts of the customers of the pool and of its folds.
+const POOL_SALT: u64 = 4;
+const FOLD_SALT: u64 = 5;
 
-/// The rows of one target, with prepared features.
-struct Prepared {
-    rows: Rows,
-    raw: Array2<f32>,
-    matrix: Array2<f64>,
-}
-
-impl Prepared {
-    fn new(material: &Material, rows: Rows, preparation: &Preparation) -> Result<Self, FitError> {
-        let raw = material.features(&rows);
-        let matrix = preparation.apply(raw.view())?;
-        Ok(Self { rows, raw, matrix })
-    }
-}
-
-/// Probability of a column's label from an expectation.
-pub(crate) fn from_expectation(kind: TargetKind, expectation: &Expectation) -> f64 {
-    match kind {
-        TargetKind::Absence => expectation.none,
-        _ => 1.0 - expectation.none,
-    }
-}
-
-fn base_rate(labels: &[bool]) -> f64 {
+pub(super) fn base_rate(labels: &[bool]) -> f64 {
     let positives = labels.iter().filter(|&&label| label).count();
     (positives as f64 + 0.5) / (labels.len() as f64 + 1.0)
 }
 
-fn smaller_class(labels: &[bool]) -> usize {
+pub(super) fn smaller_class(labels: &[bool]) -> usize {
     let positives = labels.iter().filter(|&&label| label).count();
     positives.min(labels.len() - positives)
+}
+
+pub(super) fn numbers(labels: &[bool]) -> Vec<f64> {
+    labels.iter().map(|&label| f64::from(u8::from(label))).collect()
 }
 
 pub(super) fn fit(
     material: &Material,
     target: &Target,
     split: &Split,
+    settings: &mut Option<BoostedTrees>,
     trained: &mut Trained,
 ) -> Result<FittedTarget, TrainingError> {
     let broken = |source| TrainingError::Fit { target: target.name.clone(), source };
-    let train = material.select(target, split, Purpose::Judged(Role::Train))?;
-    let validate = material.select(target, split, Purpose::Judged(Role::Validate))?;
-    let test = material.select(target, split, Purpose::Judged(Role::Test))?;
-    let ship = material.select(target, split, Purpose::Shipped)?;
-    if ship.is_empty() {
+    let mut judged = Judged::select(material, target, split)?;
+    let mut shipped = Inputs::new(material, target, material.select(target, split, Purpose::Shipped)?);
+    if shipped.rows.is_empty() {
         return Err(TrainingError::NoEligibleRows { target: target.name.clone() });
     }
     if !target.per_group {
-        refuse_single_class(target, &ship)?;
+        refuse_single_class(target, &shipped)?;
     }
-
     // The judged fit and the shipped one have preparations of their own: the first must not see the test window.
-    let judged_preparation =
-        if train.is_empty() { None } else { Some(Preparation::fit(material.features(&train).view()).map_err(broken)?) };
-    let judged = match &judged_preparation {
-        Some(preparation) => Some([
-            Prepared::new(material, train, preparation).map_err(broken)?,
-            Prepared::new(material, validate, preparation).map_err(broken)?,
-            Prepared::new(material, test, preparation).map_err(broken)?,
-        ]),
-        None => None,
-    };
-    let shipped_raw = material.features(&ship);
-    let preparation = Preparation::fit(shipped_raw.view()).map_err(broken)?;
-    let shipped =
-        Prepared { matrix: preparation.apply(shipped_raw.view()).map_err(broken)?, raw: shipped_raw, rows: ship };
-
-    let mut columns = Vec::new();
-    let mut warm = Warm::default();
-    let mut cuts = Cuts::default();
-    for (column, name) in target.columns().into_iter().enumerate() {
-        let one = Column { material, target, split, column, name };
-        columns.push(one.fit(judged.as_ref(), &shipped, &preparation, &mut warm, &mut cuts, trained)?);
+    let is_judged = !judged.train.rows.is_empty();
+    if is_judged {
+        judged.prepare(&Preparation::fit(judged.train.columns.view()).map_err(broken)?).map_err(broken)?;
     }
-    Ok(FittedTarget {
-        target: target.clone(),
-        plan: trained.parameters.plans.len(),
-        preparation: Some(preparation),
-        columns,
-        cuts,
-    })
+    let preparation = Preparation::fit(shipped.columns.view()).map_err(broken)?;
+    shipped.prepare(&preparation).map_err(broken)?;
+    let judged = is_judged.then_some(&judged);
+    let mut cuts = Cuts::default();
+    let columns = if target.per_group {
+        categories::fit(material, target, split, judged, &shipped, trained)?
+    } else {
+        let one = Single { material, target, split, name: target.columns().remove(0) };
+        vec![one.fit(judged, &shipped, &preparation, settings, &mut cuts, trained)?]
+    };
+    let foresight = foresight_index(material, target, trained);
+    let plan = trained.parameters.plans.len();
+    Ok(FittedTarget { target: target.clone(), plan, foresight, preparation: Some(preparation), columns, cuts })
 }
 
-fn refuse_single_class(target: &Target, rows: &Rows) -> Result<(), TrainingError> {
-    let labels = rows.flags(0);
+fn refuse_single_class(target: &Target, shipped: &Inputs) -> Result<(), TrainingError> {
+    let labels = shipped.rows.flags(0);
     if smaller_class(&labels) > 0 {
         return Ok(());
     }
@@ -129,362 +103,323 @@ fn refuse_single_class(target: &Target, rows: &Rows) -> Result<(), TrainingError
     Err(TrainingError::SingleClass { target: target.name.clone(), rows: labels.len() as u64, label })
 }
 
-/// A fitted candidate.
-enum Candidate {
-    Logistic { model: LogisticModel, alpha: f64 },
-    Tree(TreeModel),
-    Occurrence { validate: Vec<f64>, test: Vec<f64> },
-}
-
-impl Candidate {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Logistic { .. } => "penalised logistic regression",
-            Self::Tree(_) => "decision tree",
-            Self::Occurrence { .. } => "buy till you die",
-        }
-    }
-
-    fn scores(&self, rows: &Prepared, role: Role) -> Result<Array1<f64>, FitError> {
-        match self {
-            Self::Logistic { model, .. } => model.probabilities(rows.matrix.view()),
-            Self::Tree(model) => model.probabilities(rows.raw.view()),
-            Self::Occurrence { test, .. } if role == Role::Test => Ok(test.clone().into()),
-            Self::Occurrence { validate, .. } => Ok(validate.clone().into()),
-        }
+/// A fitted penalised logistic regression.
+pub(super) fn logistic(
+    rows: &Inputs,
+    labels: &[bool],
+    settings: PenalisedLogistic,
+    weights: Option<&[f64]>,
+    warm: Option<&LogisticModel>,
+) -> Result<LogisticModel, FitError> {
+    let matrix = rows.prepared.as_ref().expect("prepared for logistic models").view();
+    match warm.filter(|warm| warm.coefficients.len() == matrix.ncols()) {
+        Some(warm) => settings.fit_from(warm, matrix, labels, weights),
+        None => settings.fit_rows(matrix, labels, weights),
     }
 }
 
-/// What the columns of one target learn from those before.
-#[derive(Default)]
-struct Warm {
-    /// Where the next fit starts from.
-    model: Option<LogisticModel>,
-    /// The penalty that was best on the validation rows.
-    alpha: Option<f64>,
+/// The penalty with the least log loss on the validation rows.
+pub(super) fn best_penalty(judged: &Judged, column: usize) -> Result<f64, FitError> {
+    let labels = judged.train.rows.flags(column);
+    if labels.len() > PENALTY_SEARCH_ROWS {
+        return Ok(PENALTY);
+    }
+    let outcomes = judged.validate.rows.flags(column);
+    let mut best: Option<(f64, f64)> = None;
+    let mut former: Option<LogisticModel> = None;
+    for alpha in PENALTIES {
+        let settings = PenalisedLogistic { alpha, solver: Solver::Parallel, ..PenalisedLogistic::default() };
+        let model = logistic(&judged.train, &labels, settings, None, former.as_ref())?;
+        let validate = judged.validate.prepared.as_ref().expect("prepared with the training rows");
+        let scores = model.probabilities(validate.view())?.to_vec();
+        let loss = crate::metrics::calibration::log_loss(&outcomes, &scores).unwrap_or(f64::INFINITY);
+        if best.is_none_or(|(least, _)| loss < least) {
+            best = Some((loss, alpha));
+        }
+        former = Some(model);
+    }
+    Ok(best.map_or(PENALTY, |(_, alpha)| alpha))
 }
 
-/// One score column of a target.
-struct Column<'a> {
+/// The one score column of a target.
+struct Single<'a> {
     material: &'a Material<'a>,
     target: &'a Target,
     split: &'a Split,
-    column: usize,
     name: String,
 }
 
-impl Column<'_> {
+/// What the judged fit has found, for the fit that ships.
+struct Found {
+    penalty: f64,
+    boosted: BoostedTrees,
+    weights: Vec<f64>,
+    calibration: Calibration,
+}
+
+impl Single<'_> {
     fn broken(&self, source: FitError) -> TrainingError {
         TrainingError::Fit { target: self.name.clone(), source }
     }
 
-    fn group(&self) -> Option<usize> {
-        self.target.per_group.then_some(self.column)
-    }
-
     fn fit(
         &self,
-        judged: Option<&[Prepared; 3]>,
-        shipped: &Prepared,
+        judged: Option<&Judged>,
+        shipped: &Inputs,
         preparation: &Preparation,
-        warm: &mut Warm,
+        settings: &mut Option<BoostedTrees>,
         cuts: &mut Cuts,
         trained: &mut Trained,
     ) -> Result<FittedColumn, TrainingError> {
-        let choice = match judged {
-            Some([train, validate, test]) if self.can_choose(train, validate) => {
-                Some(self.choose(train, validate, test, warm, cuts, trained)?)
-            }
-            _ => None,
+        let labels = shipped.rows.flags(0);
+        let enough = |inputs: &Inputs| smaller_class(&inputs.rows.flags(0)) >= LEAST_OF_A_CLASS;
+        let judged = judged.filter(|judged| enough(&judged.train) && enough(&judged.validate));
+        let found = match judged {
+            Some(judged) => Some(self.judged(judged, settings, cuts, trained)?),
+            None => None,
         };
-        let labels = shipped.rows.flags(self.column);
+        let uncalibrated = |model| FittedColumn::Probability { model, calibration: Calibration::Identity };
         if smaller_class(&labels) < LEAST_OF_A_CLASS {
             trained.warnings.push(format!(
                 "{}: fewer than {LEAST_OF_A_CLASS} of {} training labels differ from the rest, so everyone gets the base rate.",
                 self.name,
                 labels.len()
             ));
-            let rate = ProbabilityModel::Rate(base_rate(&labels));
-            return Ok(FittedColumn::Probability { model: rate, calibration: Calibration::Identity });
+            return Ok(uncalibrated(Blend::only(ProbabilityModel::Rate(base_rate(&labels)))));
         }
-        let Some(choice) = choice else {
+        self.tell_rules(shipped, &labels, trained)?;
+        let Some(found) = found else {
             trained
                 .warnings
                 .push(format!("{}: too few labels before the test window to calibrate or judge it.", self.name));
-            let model = ProbabilityModel::Logistic(self.logistic(shipped, &labels, PENALTY, Solver::Auto, None)?);
-            return Ok(FittedColumn::Probability { model, calibration: Calibration::Identity });
+            let settings = PenalisedLogistic { alpha: PENALTY, ..PenalisedLogistic::default() };
+            let model = logistic(shipped, &labels, settings, None, None).map_err(|source| self.broken(source))?;
+            self.weigh_by_coefficients(&model, preparation, trained);
+            return Ok(uncalibrated(Blend::only(ProbabilityModel::Logistic(model))));
         };
-        let tree = if self.target.per_group { None } else { Some(self.tree(shipped, &labels)?) };
-        if let Some(tree) = &tree {
-            let names: Vec<String> = self.material.catalogue().iter().map(|feature| feature.name.clone()).collect();
-            let rules = tree.rules(&names).map_err(|source| self.broken(source))?;
-            trained.rules.push(TargetRules {
-                target: self.name.clone(),
-                rules: rules.iter().map(ToString::to_string).collect(),
-            });
-        }
-        let model = match choice.chosen {
-            Candidate::Logistic { alpha, .. } => {
-                let solver = if self.target.per_group { Solver::Parallel } else { Solver::Auto };
-                let model = self.logistic(shipped, &labels, alpha, solver, warm.model.as_ref())?;
-                if !self.target.per_group {
-                    self.weigh_features(&model, preparation, trained);
+        let fitted = self.members(shipped, &labels, &found).map_err(|source| self.broken(source))?;
+        for member in &fitted {
+            match &member.model {
+                ProbabilityModel::Boosted(model) => self.weigh_by_gain(model, trained),
+                ProbabilityModel::Logistic(model) if found.weights[BOOSTED] == 0.0 => {
+                    self.weigh_by_coefficients(model, preparation, trained);
                 }
-                ProbabilityModel::Logistic(model)
+                _ => {}
             }
-            Candidate::Tree(_) => ProbabilityModel::Tree(tree.expect("a tree is a candidate only where one is fitted")),
-            Candidate::Occurrence { .. } => {
-                let occurrence = occurrence_index(self.material, &subject_of(self.target, self.group()), trained)?;
-                let prior = prior(self.material, self.target, &shipped.rows, self.column, self.group())?;
-                ProbabilityModel::Occurrence { occurrence, prior }
-            }
-        };
-        Ok(FittedColumn::Probability { model, calibration: choice.calibration.calibration })
+        }
+        Ok(FittedColumn::Probability { model: Blend { members: fitted }, calibration: found.calibration })
     }
 
-    fn can_choose(&self, train: &Prepared, validate: &Prepared) -> bool {
-        let enough = |rows: &Prepared| smaller_class(&rows.rows.flags(self.column)) >= LEAST_OF_A_CLASS;
-        enough(train) && enough(validate)
-    }
-
-    fn logistic(
+    /// The members that have a weight, fitted to all that ships.
+    fn members(
         &self,
-        rows: &Prepared,
+        shipped: &Inputs,
         labels: &[bool],
-        alpha: f64,
-        solver: Solver,
-        warm: Option<&LogisticModel>,
-    ) -> Result<LogisticModel, TrainingError> {
-        let mut settings = PenalisedLogistic { alpha, solver, ..PenalisedLogistic::default() };
-        if self.target.per_group {
-            settings.gradient_tolerance = GROUP_TOLERANCE;
+        found: &Found,
+    ) -> Result<Vec<Member<ProbabilityModel>>, FitError> {
+        let mut members = Vec::new();
+        for (member, &weight) in found.weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+            let model = match member {
+                LOGISTIC => {
+                    let settings = PenalisedLogistic { alpha: found.penalty, ..PenalisedLogistic::default() };
+                    ProbabilityModel::Logistic(logistic(shipped, labels, settings, None, None)?)
+                }
+                BOOSTED => {
+                    let labels = numbers(labels);
+                    let model = found.boosted.fit_rows(shipped.columns.view(), Targets::of(&labels), None)?;
+                    ProbabilityModel::Boosted(model)
+                }
+                _ => ProbabilityModel::Occurrence { prior: expected::foreseen_prior(shipped, 0) },
+            };
+            members.push(Member { weight, model });
         }
-        let matrix = rows.matrix.view();
-        let model = match warm.filter(|warm| warm.coefficients.len() == matrix.ncols()) {
-            Some(warm) => settings.fit_from(warm, matrix, labels, None),
-            None => settings.fit_rows(matrix, labels, None),
-        };
-        model.map_err(|source| self.broken(source))
+        Ok(members)
     }
 
-    fn tree(&self, rows: &Prepared, labels: &[bool]) -> Result<TreeModel, TrainingError> {
-        ReadableTree::default()
-            .fit_rows(rows.raw.view(), labels, &rows.rows.hashes())
-            .map_err(|source| self.broken(source))
-    }
-
-    /// The logistic candidate; its penalty is the one with the least log loss on the validation rows.
-    fn best_logistic(
+    /// Fits, weighs, calibrates and judges; nothing of it sees the test window.
+    fn judged(
         &self,
-        train: &Prepared,
-        validate: &Prepared,
-        warm: &mut Warm,
-    ) -> Result<Candidate, TrainingError> {
-        let labels = train.rows.flags(self.column);
-        if let Some(alpha) = warm.alpha {
-            let model = self.logistic(train, &labels, alpha, Solver::Parallel, warm.model.as_ref())?;
-            warm.model = Some(model.clone());
-            return Ok(Candidate::Logistic { model, alpha });
-        }
-        if labels.len() > PENALTY_SEARCH_ROWS {
-            let model = self.logistic(train, &labels, PENALTY, Solver::Auto, None)?;
-            return Ok(Candidate::Logistic { model, alpha: PENALTY });
-        }
-        let outcomes = validate.rows.flags(self.column);
-        let mut best: Option<(f64, f64)> = None;
-        let mut former: Option<LogisticModel> = None;
-        for alpha in PENALTIES {
-            let model = self.logistic(train, &labels, alpha, Solver::Parallel, former.as_ref())?;
-            let scores = model.probabilities(validate.matrix.view()).map_err(|source| self.broken(source))?;
-            let loss = crate::metrics::calibration::log_loss(&outcomes, &scores.to_vec()).unwrap_or(f64::INFINITY);
-            if best.is_none_or(|(least, _)| loss < least) {
-                best = Some((loss, alpha));
-            }
-            former = Some(model);
-        }
-        let alpha = best.map_or(PENALTY, |(_, alpha)| alpha);
-        if self.target.per_group {
-            // What the most frequent category has found serves the others, too.
-            warm.alpha = Some(alpha);
-        }
-        let solver = if self.target.per_group { Solver::Parallel } else { Solver::Auto };
-        let model = self.logistic(train, &labels, alpha, solver, None)?;
-        Ok(Candidate::Logistic { model, alpha })
-    }
-
-    /// The buy-till-you-die candidate: fitted to all that was known at each cut-off, without labels.
-    fn occurrence(
-        &self,
-        train: &Prepared,
-        validate: &Prepared,
-        test: &Prepared,
-        trained: &mut Trained,
-    ) -> Result<Option<Candidate>, TrainingError> {
-        let subject = subject_of(self.target, self.group());
-        let newcomers = prior(self.material, self.target, &train.rows, self.column, self.group())?;
-        let orders = trained.orders_model(&subject);
-        let at = |day, rows: &Rows| {
-            let everyone = subject.histories(self.material.timelines, day)?;
-            let of_rows = self.material.histories(rows, &subject)?;
-            let tenure = self.material.tenure(rows);
-            let probability =
-                |expectation: &Expectation| from_expectation(self.target.kind, expectation).clamp(0.0, 1.0);
-            let horizon = self.target.horizon.days();
-            let scores = OccurrenceModel::fit(orders, &subject, &everyone, day).and_then(|model| {
-                let newcomer = |row: usize| newcomers.mean(tenure[row]).clamp(0.0, 1.0);
-                self.material.expect(&model, rows, &of_rows, horizon, probability, newcomer)
-            });
-            Ok::<_, TrainingError>(scores)
-        };
-        let scores = (at(self.split.validate, &validate.rows)?, at(self.split.test, &test.rows)?);
-        match scores {
-            (Ok(validate), Ok(test)) => Ok(Some(Candidate::Occurrence { validate, test })),
-            (Err(source), _) | (_, Err(source)) => {
-                trained.warnings.push(format!("{}: no buy-till-you-die candidate ({source}).", self.name));
-                Ok(None)
-            }
-        }
-    }
-
-    fn choose(
-        &self,
-        train: &Prepared,
-        validate: &Prepared,
-        test: &Prepared,
-        warm: &mut Warm,
+        judged: &Judged,
+        settings: &mut Option<BoostedTrees>,
         cuts: &mut Cuts,
         trained: &mut Trained,
-    ) -> Result<Choice, TrainingError> {
-        let mut candidates = vec![self.best_logistic(train, validate, warm)?];
-        if !self.target.per_group {
-            candidates.push(Candidate::Tree(self.tree(train, &train.rows.flags(self.column))?));
-            candidates.extend(self.occurrence(train, validate, test, trained)?);
+    ) -> Result<Found, TrainingError> {
+        let broken = |source| self.broken(source);
+        let Judged { train, validate, test } = judged;
+        let (labels, outcomes) = (train.rows.flags(0), validate.rows.flags(0));
+        let penalty = best_penalty(judged, 0).map_err(broken)?;
+        let alpha_settings = PenalisedLogistic { alpha: penalty, ..PenalisedLogistic::default() };
+        let linear = logistic(train, &labels, alpha_settings.clone(), None, None).map_err(broken)?;
+        let (lesson, check) = (numbers(&labels), numbers(&outcomes));
+        let bins = Bins::new(train.columns.view(), validate.columns.view()).map_err(broken)?;
+        let lesson = Lesson { labels: &lesson, offset: None };
+        let check = Lesson { labels: &check, offset: None };
+        let training = &self.material.config.training;
+        if settings.is_none() {
+            let hashes = train.rows.hashes();
+            let found =
+                boosting::search(&bins, lesson, check, &hashes, Objective::Logistic, training.trials, training.seed);
+            *settings = Some(found.map_err(broken)?);
         }
-        let outcomes = validate.rows.flags(self.column);
-        let keys = validate.rows.hashes();
-        let mut calibrated = Vec::new();
-        for candidate in candidates {
-            let scores = candidate.scores(validate, Role::Validate).map_err(|source| self.broken(source))?;
-            let scores: Vec<f64> = scores.to_vec();
-            let calibration = Calibration::choose(&scores, &outcomes, &keys).map_err(|source| self.broken(source))?;
-            calibrated.push((candidate, calibration));
+        let known = settings.as_ref().expect("found above");
+        let known = boosting::for_objective(known, Objective::Logistic);
+        let (boosted, trees) = boosting::settle(known, &bins, lesson, check).map_err(broken)?;
+        let mut members = vec![ProbabilityModel::Logistic(linear), ProbabilityModel::Boosted(trees)];
+        if train.has_foresight() {
+            members.push(ProbabilityModel::Occurrence { prior: expected::foreseen_prior(train, 0) });
         }
-        let loss = |calibration: &CalibrationChoice| {
-            calibration
-                .isotonic_log_loss
-                .map_or(calibration.identity_log_loss, |loss| loss.min(calibration.identity_log_loss))
+
+        let of = |inputs: &Inputs| -> Result<Vec<Vec<f64>>, TrainingError> {
+            members.iter().map(|member| member.scores(&inputs.view()).map_err(broken)).collect()
         };
-        // The first of equals: simpler models come first.
-        let mut best = 0;
-        for (index, (_, calibration)) in calibrated.iter().enumerate() {
-            if loss(calibration) < loss(&calibrated[best].1) {
-                best = index;
-            }
-        }
-        if self.target.kind == TargetKind::Absence && !self.target.per_group {
-            let (candidate, calibration) = &calibrated[best];
-            let scores = candidate.scores(validate, Role::Validate).map_err(|source| self.broken(source))?;
-            let probabilities: Vec<f64> =
-                scores.iter().map(|&score| calibration.calibration.probability(score)).collect();
+        let mut pool = Pool::default();
+        let validated = of(validate)?;
+        pool.add(validated.clone(), &outcomes, &validate.rows.hashes(), &validate.rows.windows());
+        self.add_folds(train, &labels, &bins.train, &alpha_settings, &boosted, members.get(FORESEEN), &mut pool)
+            .map_err(broken)?;
+        let weights = pool.weights().map_err(broken)?;
+        let choice = pool.calibration(&weights).map_err(broken)?;
+        if self.target.kind == TargetKind::Absence {
+            let calibrated = |score: f64| choice.calibration.probability(score);
+            let probabilities: Vec<f64> = blended(&validated, &weights).into_iter().map(calibrated).collect();
             *cuts = Cuts::of_churn(&probabilities, &self.material.config.scores);
         }
+        let mut calibration = choice.calibration.clone();
         if test.rows.is_empty() {
             trained
                 .warnings
                 .push(format!("{}: nobody was eligible at the test cut-off, so it was not judged.", self.name));
         } else {
-            let report = self.judge(test, &calibrated, best)?;
-            trained.targets.push(report);
-        }
-        let (chosen, calibration) = calibrated.swap_remove(best);
-        Ok(Choice { chosen, calibration })
-    }
-
-    fn judge(
-        &self,
-        test: &Prepared,
-        candidates: &[(Candidate, CalibrationChoice)],
-        best: usize,
-    ) -> Result<TargetReport, TrainingError> {
-        let labels = test.rows.flags(self.column);
-        let keys = test.rows.hashes();
-        let options = self.material.bootstrap(self.target);
-        let unjudged = |source: MetricError| TrainingError::Judge { target: self.name.clone(), source };
-        let mut models = Vec::new();
-        let mut chosen: Option<Evaluated> = None;
-        for (index, (candidate, calibration)) in candidates.iter().enumerate() {
-            let scores = candidate.scores(test, Role::Test).map_err(|source| self.broken(source))?;
-            let probabilities: Vec<f64> =
-                scores.iter().map(|&score| calibration.calibration.probability(score)).collect();
-            let evaluated = evaluate_binary(&labels, &probabilities, &keys, &options).map_err(unjudged)?;
-            let role = if index == best { ReportRole::Chosen } else { ReportRole::Candidate };
-            models.push(ModelRow::new(candidate.name(), role, &evaluated));
-            if index == best {
-                chosen = Some(evaluated);
+            let tested = of(test)?;
+            let calibrated = |score: f64| choice.calibration.probability(score);
+            let scores: Vec<f64> = blended(&tested, &weights).into_iter().map(calibrated).collect();
+            let mut candidates =
+                vec![Candidate { name: describe(&members, &weights, choice.kind.name()), scores, is_chosen: true }];
+            for (member, scores) in members.iter().zip(&tested) {
+                candidates.push(Candidate { name: member.name().into(), scores: scores.clone(), is_chosen: false });
             }
+            candidates.push(self.readable(train, test, &labels).map_err(broken)?);
+            let report = judge_probability(self.material, self.target, self.split, test, 0, candidates)?;
+            trained.targets.push(report);
+            // What ships has seen the test window, too; so has its calibration.
+            let outcomes = test.rows.flags(0);
+            pool.add(tested, &outcomes, &test.rows.hashes(), &test.rows.windows());
+            calibration = pool.calibrated(&weights, choice.kind).map_err(broken)?;
         }
-        let chosen = chosen.expect("the best is one of the candidates");
-        let (baseline, scores) = self.baseline(test)?;
-        // Dozens of columns: the interval of the chosen model is enough.
-        let resamples = if self.target.per_group { 0 } else { options.resamples };
-        let options = BootstrapOptions { resamples, ..options };
-        let evaluated = evaluate_ranking(&labels, &scores, &keys, &options).map_err(unjudged)?;
-        models.push(ModelRow::new(baseline, ReportRole::Baseline, &evaluated));
-        models.sort_by_key(|model| match model.role {
-            ReportRole::Chosen => 0,
-            ReportRole::Candidate => 1,
-            ReportRole::Baseline => 2,
-        });
-        Ok(TargetReport {
-            name: self.name.clone(),
-            label: self.target.sentence(self.group()),
-            kind: self.target.kind,
-            group: self.target.per_group.then(|| self.target.name.clone()),
-            cut_off: self.split.test,
-            window: Window::after(self.split.test, self.target.horizon),
-            evaluation: evaluation(self.split),
-            rows: labels.len() as u64,
-            positives: Some(labels.iter().filter(|&&label| label).count() as u64),
-            total: None,
-            intervals: chosen.intervals.clone(),
-            models,
-            reliability: chosen.reliability,
-            deciles: chosen.deciles,
-        })
+        Ok(Found { penalty, boosted, weights, calibration })
     }
 
-    /// Weight of each feature in the first probability model: the largest coefficient of its standardised columns.
-    fn weigh_features(&self, model: &LogisticModel, preparation: &Preparation, trained: &mut Trained) {
+    /// Adds training rows, each predicted by fits to other customers.
+    fn add_folds(
+        &self,
+        train: &Inputs,
+        labels: &[bool],
+        bins: &Binned,
+        alpha_settings: &PenalisedLogistic,
+        boosted: &BoostedTrees,
+        foreseen: Option<&ProbabilityModel>,
+        pool: &mut Pool,
+    ) -> Result<(), FitError> {
+        let (hashes, windows) = (train.rows.hashes(), train.rows.windows());
+        let share = MOST_POOLED as f64 / labels.len() as f64;
+        let is_pooled = |row: usize| sample_fraction(hashes[row], POOL_SALT) < share;
+        let fold_of = |row: usize| (sample_fraction(hashes[row], FOLD_SALT) * FOLDS as f64) as u64;
+        let foreseen = foreseen.map(|model| model.scores(&train.view())).transpose()?;
+        let (lesson, prepared) = (numbers(labels), train.prepared.as_ref().expect("prepared for logistic models"));
+        for fold in 0..FOLDS {
+            let pooled = |row: &usize| is_pooled(*row);
+            let inside: Vec<usize> = (0..labels.len()).filter(pooled).filter(|&row| fold_of(row) == fold).collect();
+            let outside: Vec<usize> = (0..labels.len()).filter(pooled).filter(|&row| fold_of(row) != fold).collect();
+            let of = |rows: &[usize]| -> Vec<bool> { rows.iter().map(|&row| labels[row]).collect() };
+            let others = of(&outside);
+            if inside.is_empty() || smaller_class(&others) < LEAST_OF_A_CLASS / 2 {
+                continue; // too few to learn from: the other rows of the pool decide
+            }
+            let linear = alpha_settings.fit_rows(prepared.select(Axis(0), &outside).view(), &others, None)?;
+            let linear = linear.probabilities(prepared.select(Axis(0), &inside).view())?.to_vec();
+            let mut weights = vec![0.0; labels.len()];
+            outside.iter().for_each(|&row| weights[row] = 1.0);
+            let trees = boosted.fit_binned(bins, Targets::of(&lesson).weighted(&weights), None)?;
+            let trees = trees.predict(train.columns.select(Axis(0), &inside).view())?.to_vec();
+            let mut members = vec![linear, trees];
+            members.extend(foreseen.as_ref().map(|all| inside.iter().map(|&row| all[row]).collect::<Vec<f64>>()));
+            let keys: Vec<u64> = inside.iter().map(|&row| hashes[row]).collect();
+            let windows: Vec<u32> = inside.iter().map(|&row| windows[row]).collect();
+            pool.add(members, &of(&inside), &keys, &windows);
+        }
+        Ok(())
+    }
+
+    /// The tree that a person can read, as a candidate: what its simplicity costs.
+    fn readable(&self, train: &Inputs, test: &Inputs, labels: &[bool]) -> Result<Candidate, FitError> {
+        let tree = ReadableTree::default().fit_rows(train.columns.view(), labels, &train.rows.hashes())?;
+        let scores = tree.probabilities(test.columns.view())?.to_vec();
+        Ok(Candidate { name: "decision tree".into(), scores, is_chosen: false })
+    }
+
+    fn tell_rules(&self, shipped: &Inputs, labels: &[bool], trained: &mut Trained) -> Result<(), TrainingError> {
+        let broken = |source| self.broken(source);
+        let tree = ReadableTree::default().fit_rows(shipped.columns.view(), labels, &shipped.rows.hashes());
+        let names: Vec<String> =
+            self.material.columns_of(self.target).into_iter().map(|feature| feature.name).collect();
+        let rules = tree.map_err(broken)?.rules(&names).map_err(broken)?;
+        let rules = rules.iter().map(ToString::to_string).collect();
+        trained.rules.push(TargetRules { target: self.name.clone(), rules });
+        Ok(())
+    }
+
+    /// Share of each column in the gain of the first boosted trees.
+    fn weigh_by_gain(&self, model: &crate::models::boosted::BoostedModel, trained: &mut Trained) {
+        let gains: Vec<f64> = model.importance().iter().map(|column| column.gain).collect();
+        let all: f64 = gains.iter().sum();
+        if all > 0.0 {
+            self.weigh(gains.iter().map(|gain| gain / all).enumerate(), trained);
+        }
+    }
+
+    /// Share of each column in the sum of the magnitudes of the coefficients, which are of standardised columns.
+    fn weigh_by_coefficients(&self, model: &LogisticModel, preparation: &Preparation, trained: &mut Trained) {
+        let values = preparation.values().iter().map(|value| value.feature);
+        let columns = values.chain(preparation.indicators().iter().copied());
+        let mut weights = std::collections::BTreeMap::new();
+        for (column, coefficient) in columns.zip(&model.coefficients) {
+            *weights.entry(column).or_insert(0.0) += coefficient.abs();
+        }
+        let all: f64 = weights.values().sum();
+        if all > 0.0 {
+            self.weigh(weights.into_iter().map(|(column, weight)| (column, weight / all)), trained);
+        }
+    }
+
+    /// Notes the shares of the first target that has any.
+    fn weigh(&self, shares: impl Iterator<Item = (usize, f64)>, trained: &mut Trained) {
         if trained.features.iter().any(|feature| feature.importance.is_some()) {
             return;
         }
-        let features = self.material.catalogue();
-        let values = preparation.values().iter().map(|value| value.feature);
-        let columns = values.chain(preparation.indicators().iter().copied());
-        let mut weights: std::collections::BTreeMap<&str, f64> = std::collections::BTreeMap::new();
-        for (feature, coefficient) in columns.zip(&model.coefficients) {
-            let weight = weights.entry(features[feature].name.as_str()).or_default();
-            *weight = weight.max(coefficient.abs());
+        let columns = self.material.columns_of(self.target);
+        for (column, share) in shares {
+            let name = &columns[column].name;
+            match trained.features.iter_mut().find(|feature| feature.name == *name) {
+                Some(feature) => feature.importance = Some(share),
+                None => trained.features.push(super::note_of(&columns[column], Some(share))),
+            }
         }
-        for feature in &mut trained.features {
-            feature.importance = weights.get(feature.name.as_str()).copied();
-        }
-    }
-
-    /// The churn factor for absence of orders, what happened last period for all else.
-    fn baseline(&self, test: &Prepared) -> Result<(&'static str, Vec<f64>), SpillError> {
-        Ok(if self.target.is_order && self.target.kind == TargetKind::Absence && !self.target.per_group {
-            // Without an order there is none; such customers come last.
-            let last = f64::from(f32::MAX);
-            let factors = self.material.churn_factor(&test.rows).into_iter().map(f64::from);
-            ("churn factor", factors.map(|factor| if factor.is_nan() { last } else { factor }).collect())
-        } else {
-            ("same as last period", last_period(self.material, self.target, self.split, &test.rows, self.column)?)
-        })
     }
 }
 
-struct Choice {
-    chosen: Candidate,
-    calibration: CalibrationChoice,
+/// Members in the order of their weights.
+const LOGISTIC: usize = 0;
+const BOOSTED: usize = 1;
+const FORESEEN: usize = 2;
+
+/// "0.70 boosted trees + 0.30 buy till you die, as it is".
+fn describe(members: &[ProbabilityModel], weights: &[f64], calibration: &str) -> String {
+    let named: Vec<String> = members
+        .iter()
+        .zip(weights)
+        .filter(|(_, weight)| **weight > 0.0)
+        .map(|(member, weight)| format!("{weight:.2} {}", member.name()))
+        .collect();
+    let calibrated = if calibration == "as it is" { String::new() } else { format!(", {calibration}-calibrated") };
+    format!("{}{calibrated}", named.join(" + "))
 }

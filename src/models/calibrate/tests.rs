@@ -93,10 +93,10 @@ fn what_cannot_be_calibrated_is_named() {
     assert!(matches!(fit(&[0.1, 0.2], &[true, false], Some(&[1.0])), Err(FitError::LengthMismatch { .. })));
     assert!(matches!(fit(&[0.1, 0.2], &[true, false], Some(&[1.0, -1.0])), Err(FitError::BadWeight { row: 1, .. })));
     assert!(matches!(fit(&[0.1, 0.2], &[true, false], Some(&[0.0, 0.0])), Err(FitError::NoRows)));
-    let choice = Calibration::choose(&[0.1, 1.2], &[true, false], &[1, 2]);
+    let choice = Calibration::choose(&[0.1, 1.2], &[true, false], &[1, 2], None);
     assert!(matches!(choice, Err(FitError::NotAProbability { row: 1, .. })));
     assert!(matches!(
-        Calibration::choose(&[0.1, 0.2], &[true, false], &[1]),
+        Calibration::choose(&[0.1, 0.2], &[true, false], &[1], None),
         Err(FitError::LengthMismatch { what: "keys", .. })
     ));
 }
@@ -115,23 +115,45 @@ fn the_choice_depends_on_what_there_is_to_learn() {
 
     // Honest scores of 300 customers: five times fewer steps than rows cannot beat the truth.
     let (scores, labels) = rows(300, |p| p);
-    let choice = Calibration::choose(&scores, &labels, &keys[..300]).unwrap();
+    let choice = Calibration::choose(&scores, &labels, &keys[..300], None).unwrap();
     assert_eq!(choice.calibration, Calibration::Identity, "{choice:?}");
-    assert!(choice.isotonic_log_loss.unwrap() > choice.identity_log_loss);
+    assert!(choice.held_out_log_loss(CalibrationKind::Isotonic).unwrap() > choice.identity_log_loss);
     assert_eq!(choice.rows, 300);
 
     // Overconfident scores of 20,000.
     let (scores, labels) = rows(20_000, |p| 0.3 + 0.2 * p);
-    let choice = Calibration::choose(&scores, &labels, &keys).unwrap();
-    assert!(matches!(choice.calibration, Calibration::Isotonic(_)));
+    let choice = Calibration::choose(&scores, &labels, &keys, None).unwrap();
+    assert_ne!(choice.kind, CalibrationKind::Identity);
     // The entropy of the truth, averaged over p: no calibration can be better but by luck.
     let entropy = |q: f64| -q * q.ln() - (1.0 - q) * (1.0 - q).ln();
     let least = (0..1000).map(|i| entropy(0.3 + 0.2 * (f64::from(i) + 0.5) / 1000.0)).sum::<f64>() / 1000.0;
     // The standard error of a mean log loss is about 0.2 / sqrt(20,000) = 0.0014.
-    assert!((choice.isotonic_log_loss.unwrap() - least).abs() < 0.005, "{choice:?} {least}");
+    assert!((choice.log_loss() - least).abs() < 0.005, "{choice:?} {least}");
     for score in [0.1, 0.5, 0.9] {
         assert!((choice.calibration.probability(score) - (0.3 + 0.2 * score)).abs() < 0.05);
     }
+}
+
+#[test]
+fn what_holds_in_one_window_only_is_not_learned() {
+    let mut lcg = Lcg(9);
+    // Four windows of which one is a Christmas: the level is off there, and nowhere else.
+    let (mut scores, mut labels, mut windows) = (Vec::new(), Vec::new(), Vec::new());
+    for row in 0..8000 {
+        let (window, p) = (row % 4, lcg.uniform());
+        scores.push(p);
+        labels.push(lcg.uniform() < if window == 3 { p * p } else { p });
+        windows.push(window);
+    }
+    let keys: Vec<u64> = (0..8000).collect();
+    let by_customer = Calibration::choose(&scores, &labels, &keys, None).unwrap();
+    assert_ne!(by_customer.kind, CalibrationKind::Identity, "customers cannot tell: {by_customer:?}");
+    let by_window = Calibration::choose(&scores, &labels, &keys, Some(&windows)).unwrap();
+    assert_eq!(by_window.kind, CalibrationKind::Identity, "{by_window:?}");
+    // What is wrong in every window is.
+    let labels: Vec<bool> = scores.iter().map(|&p| lcg.uniform() < 0.3 + 0.4 * p).collect();
+    let everywhere = Calibration::choose(&scores, &labels, &keys, Some(&windows)).unwrap();
+    assert_ne!(everywhere.kind, CalibrationKind::Identity, "{everywhere:?}");
 }
 
 #[test]
@@ -139,16 +161,19 @@ fn one_positive_cannot_be_cross_validated() {
     let scores: Vec<f64> = (0..40).map(|row| f64::from(row) / 50.0).collect();
     let labels: Vec<bool> = (0..40).map(|row| row == 30).collect();
     let keys: Vec<u64> = (0..40).collect();
-    let choice = Calibration::choose(&scores, &labels, &keys).unwrap();
-    assert_eq!((choice.calibration, choice.isotonic_log_loss), (Calibration::Identity, None));
+    let choice = Calibration::choose(&scores, &labels, &keys, None).unwrap();
+    assert_eq!(
+        (&choice.calibration, choice.held_out_log_loss(CalibrationKind::Isotonic)),
+        (&Calibration::Identity, None)
+    );
 }
 
 #[test]
 fn rows_of_one_customer_share_a_fold() {
     // All rows of one customer: every other fold is empty, and its own leaves nothing to learn from.
     let (scores, labels, _) = reference(100);
-    let choice = Calibration::choose(&scores, &labels, &[77; 100]).unwrap();
-    assert_eq!(choice.isotonic_log_loss, None);
+    let choice = Calibration::choose(&scores, &labels, &[77; 100], None).unwrap();
+    assert_eq!(choice.held_out_log_loss(CalibrationKind::Isotonic), None);
 }
 
 /// Isotonic regression by its minimax formula (Barlow et al. 1972, eq. 1.9): max over i <= k of min over j >= k of the

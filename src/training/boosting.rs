@@ -1,0 +1,149 @@
+//! Settings of boosted trees, found on rows that are later than those they learn from.
+
+use ndarray::ArrayView2;
+
+use crate::models::FitError;
+use crate::models::boosted::{Binned, BoostedModel, BoostedTrees, Objective, Targets};
+
+/// Candidates of the search in the order in which they are tried: small trees first, as most customer data want them. The
+/// fields: leaves, rows of a leaf at least, share of the features for each tree, penalty on the squares.
+const CANDIDATES: [(usize, usize, f64, f64); 8] = [
+    (8, 50, 0.5, 5.0),
+    (4, 20, 0.5, 1.0),
+    (15, 50, 0.5, 5.0),
+    (6, 20, 0.25, 1.0),
+    (31, 100, 0.3, 10.0),
+    (8, 200, 0.25, 20.0),
+    (3, 20, 0.5, 1.0),
+    (63, 200, 0.3, 10.0),
+];
+
+/// As many candidates can be tried.
+pub(crate) const MOST_TRIALS: usize = CANDIDATES.len();
+
+const LEARNING_RATE: f64 = 0.05;
+const ROW_FRACTION: f64 = 0.8;
+const MOST_ROUNDS: usize = 1000;
+/// Rounds without a lower loss after which a fit ends.
+const PATIENCE: usize = 40;
+/// A leaf holds at least this share of the rows of a small table less than its setting asks for.
+const LEAST_LEAF_SHARE: f64 = 1.0 / 40.0;
+/// The search begins with this many rows and doubles them while it halves the candidates.
+const FIRST_RUNG: usize = 20_000;
+
+/// Labels of rows as boosted trees take them, and where their scores start.
+#[derive(Clone, Copy)]
+pub(super) struct Lesson<'a> {
+    pub(super) labels: &'a [f64],
+    pub(super) offset: Option<&'a [f64]>,
+}
+
+impl Lesson<'_> {
+    fn targets<'b>(&'b self, weights: Option<&'b [f64]>) -> Targets<'b> {
+        Targets { labels: self.labels, weights, offset: self.offset }
+    }
+}
+
+/// Bins of training and validation rows, shared by all fits on them.
+pub(super) struct Bins {
+    pub(super) train: Binned,
+    validate: Binned,
+}
+
+impl Bins {
+    pub(super) fn new(train: ArrayView2<f32>, validate: ArrayView2<f32>) -> Result<Self, FitError> {
+        let bins = BoostedTrees::default().max_bins;
+        let train = Binned::fit(train, &[], bins, None)?;
+        let validate = train.more(validate)?;
+        Ok(Self { train, validate })
+    }
+}
+
+/// The settings of candidate number `trial`.
+fn candidate(trial: usize, objective: Objective, rows: usize, seed: u64) -> BoostedTrees {
+    let (max_leaves, min_rows, feature_fraction, l2) = CANDIDATES[trial];
+    let most = ((rows as f64 * LEAST_LEAF_SHARE) as usize).max(2);
+    BoostedTrees {
+        objective,
+        rounds: MOST_ROUNDS,
+        learning_rate: LEARNING_RATE,
+        max_leaves,
+        min_rows_per_leaf: min_rows.min(most),
+        feature_fraction,
+        row_fraction: ROW_FRACTION,
+        l2,
+        seed,
+        early_stopping_rounds: Some(PATIENCE),
+        ..BoostedTrees::default()
+    }
+}
+
+/// Settings whose validation loss is least among the first `trials` candidates, by successive halving (Jamieson & Talwalkar
+/// 2016, AISTATS): all start on a share of the customers, the better half goes on with twice as many.
+///
+/// `hashes` tell the customers of the training rows apart. The rounds are still to be found ([`settle`]).
+pub(super) fn search(
+    bins: &Bins,
+    train: Lesson,
+    validate: Lesson,
+    hashes: &[u64],
+    objective: Objective,
+    trials: usize,
+    seed: u64,
+) -> Result<BoostedTrees, FitError> {
+    let rows = train.labels.len();
+    let mut left: Vec<usize> = (0..trials.clamp(1, MOST_TRIALS)).collect();
+    let mut share = (FIRST_RUNG as f64 / rows as f64).min(1.0);
+    while left.len() > 1 {
+        let weights: Option<Vec<f64>> = (share < 1.0).then(|| {
+            let wanted = |&hash: &u64| crate::timeline::sample_fraction(hash, RUNG_SALT) < share;
+            hashes.iter().map(|hash| f64::from(u8::from(wanted(hash)))).collect()
+        });
+        let mut losses: Vec<(f64, usize)> = Vec::with_capacity(left.len());
+        for &trial in &left {
+            let settings = candidate(trial, objective, (rows as f64 * share) as usize, seed);
+            let fitted = settings.fit_binned(
+                &bins.train,
+                train.targets(weights.as_deref()),
+                Some((&bins.validate, validate.targets(None))),
+            );
+            // A share of the customers may be too few to learn anything from: the others decide.
+            let Ok(model) = fitted else { continue };
+            let least = model.validation_losses().iter().copied().fold(f64::INFINITY, f64::min);
+            losses.push((least, trial));
+        }
+        losses.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let is_last = share >= 1.0 || losses.is_empty();
+        left = match losses.is_empty() {
+            true => vec![left[0]],
+            false => losses.into_iter().map(|(_, trial)| trial).take(left.len().div_ceil(2)).collect(),
+        };
+        if is_last {
+            left.truncate(1);
+        }
+        share = (share * 2.0).min(1.0);
+    }
+    Ok(candidate(left[0], objective, rows, seed))
+}
+
+/// Salt of the customers of each rung.
+const RUNG_SALT: u64 = 3;
+
+/// A fit to all training rows that stops where the validation loss is least, and settings with so many rounds and no
+/// stop, for fits that have no such rows.
+pub(super) fn settle(
+    settings: BoostedTrees,
+    bins: &Bins,
+    train: Lesson,
+    validate: Lesson,
+) -> Result<(BoostedTrees, BoostedModel), FitError> {
+    let model =
+        settings.fit_binned(&bins.train, train.targets(None), Some((&bins.validate, validate.targets(None))))?;
+    let rounds = model.trees().len();
+    Ok((BoostedTrees { rounds, early_stopping_rounds: None, ..settings }, model))
+}
+
+/// The same settings for another objective.
+pub(super) fn for_objective(settings: &BoostedTrees, objective: Objective) -> BoostedTrees {
+    BoostedTrees { objective, rounds: MOST_ROUNDS, early_stopping_rounds: Some(PATIENCE), ..settings.clone() }
+}
