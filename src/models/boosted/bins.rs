@@ -5,19 +5,28 @@
 //! code b, from 1 on, are at most cut b and above cut b - 1. A categorical feature has a code for each of its most frequent
 //! categories, and code 0 for all others. Features that tell nothing (one value, or none at all) have no codes.
 //!
-//! The codes lie in blocks of eight features, row by row: one load brings a row's codes of all the eight.
+//! The codes of up to 64 features of a row are one cache line: so histograms are filled, where each row of a leaf is looked at for
+//! all its features. They are kept by column as well, where many rows are asked for one feature.
 
 use std::sync::Arc;
 
-use ndarray::{ArrayView1, ArrayView2, s};
+use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::first_infinity;
 use crate::models::{FitError, check_length, check_weights, mix};
 
-/// Features in a block. Eight histograms of 256 bins of 16 bytes fill two thirds of a first-level cache of 48 KiB.
+/// Codes in a line.
+pub(super) const LINE: usize = 64;
+
+/// Features whose histograms are filled together.
 pub(super) const BLOCK: usize = 8;
+
+/// The codes of a row for a group of features, a cache line on most processors. Places without a feature are 0.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+pub(super) struct Line(pub(super) [[u8; BLOCK]; LINE / BLOCK]);
 
 /// Codes that a byte has.
 pub(super) const CODES: usize = 256;
@@ -28,8 +37,11 @@ pub(super) const MISSING: u8 = 0;
 /// Rows that cut points are found on at most: a bin of 1/255 then holds 392 ± 20 of them.
 const SAMPLE_ROWS: usize = 100_000;
 
-/// Rows that are encoded at a time: their cache lines are still at hand when the block's next feature is encoded.
-const ENCODE_ROWS: usize = 2048;
+/// Rows that are encoded at a time: their values and codes stay in the first-level cache.
+const ENCODE_ROWS: usize = 64;
+
+/// Rows that a task encodes.
+const TASK_ROWS: usize = 64 * ENCODE_ROWS;
 
 /// How the values of a feature become codes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,13 +76,23 @@ pub(super) struct CutPoints {
     pub(super) features: Vec<BinnedFeature>,
 }
 
+impl CutPoints {
+    /// Features in each group but the last: as equal as may be, so that groups are equal work.
+    pub(super) fn group_size(&self) -> usize {
+        let groups = self.features.len().div_ceil(LINE).max(1);
+        self.features.len().div_ceil(groups).max(1)
+    }
+}
+
 /// Rows as codes, with the cut points that made them.
 #[derive(Debug, Clone)]
 pub struct Binned {
     pub(super) cut_points: Arc<CutPoints>,
     rows: usize,
-    /// One for each eight of the features: the codes of each row. Unused places are 0.
-    pub(super) blocks: Vec<Vec<[u8; BLOCK]>>,
+    /// For each group of features, the codes of each row.
+    pub(super) groups: Vec<Vec<Line>>,
+    /// For each feature, the codes of each row.
+    pub(super) columns: Vec<Vec<u8>>,
 }
 
 /// The category of a value, as LightGBM takes it: cut to a whole number. `None` where missing or negative.
@@ -165,32 +187,88 @@ impl Binned {
     }
 
     fn encode(cut_points: Arc<CutPoints>, rows: ArrayView2<f32>) -> Self {
-        let mut blocks: Vec<Vec<[u8; BLOCK]>> =
-            cut_points.features.chunks(BLOCK).map(|_| vec![[MISSING; BLOCK]; rows.nrows()]).collect();
-        let pieces: Vec<(usize, usize, &mut [[u8; BLOCK]])> = blocks
-            .iter_mut()
-            .enumerate()
-            .flat_map(|(block, codes)| {
-                codes.chunks_mut(ENCODE_ROWS).enumerate().map(move |(piece, codes)| (block, piece * ENCODE_ROWS, codes))
-            })
-            .collect();
-        pieces.into_par_iter().for_each(|(block, start, codes)| {
-            let features = &cut_points.features[block * BLOCK..];
-            for (lane, feature) in features.iter().take(BLOCK).enumerate() {
-                let values = rows.slice(s![start..start + codes.len(), feature.column]);
-                match &feature.coding {
-                    Coding::Cuts(cuts) => encode_numbers(cuts, values, codes, lane),
-                    Coding::Categories(categories) => {
-                        for (codes, value) in codes.iter_mut().zip(values) {
-                            let place = category((*value).into()).and_then(|c| categories.binary_search(&c).ok());
-                            codes[lane] = place.map_or(MISSING, |place| place as u8 + 1);
+        let (mut groups, mut columns) = (Vec::new(), Vec::new());
+        for features in cut_points.features.chunks(cut_points.group_size()) {
+            let searches: Vec<Search> = features.iter().map(|feature| Search::new(&feature.coding)).collect();
+            let mut lines = vec![Line::default(); rows.nrows()];
+            let mut of_group = vec![vec![MISSING; rows.nrows()]; features.len()];
+            let mut tasks: Vec<(&mut [Line], Vec<&mut [u8]>)> =
+                lines.chunks_mut(TASK_ROWS).map(|lines| (lines, Vec::with_capacity(features.len()))).collect();
+            for column in &mut of_group {
+                tasks.iter_mut().zip(column.chunks_mut(TASK_ROWS)).for_each(|(task, column)| task.1.push(column));
+            }
+            tasks.into_par_iter().enumerate().for_each(|(task, (lines, mut columns))| {
+                let mut values = [[0.0; ENCODE_ROWS]; LINE];
+                for (piece, lines) in lines.chunks_mut(ENCODE_ROWS).enumerate() {
+                    let start = piece * ENCODE_ROWS;
+                    for at in 0..lines.len() {
+                        let row = rows.row(task * TASK_ROWS + start + at);
+                        for (values, feature) in values.iter_mut().zip(features) {
+                            values[at] = row[feature.column];
+                        }
+                    }
+                    for (place, (column, search)) in columns.iter_mut().zip(&searches).enumerate() {
+                        let codes = &mut column[start..start + lines.len()];
+                        search.codes(&values[place], codes);
+                        for (line, code) in lines.iter_mut().zip(codes) {
+                            line.0[place / BLOCK][place % BLOCK] = *code;
                         }
                     }
                 }
-            }
-        });
-        Self { cut_points, rows: rows.nrows(), blocks }
+            });
+            groups.push(lines);
+            columns.extend(of_group);
+        }
+        Self { cut_points, rows: rows.nrows(), groups, columns }
     }
+}
+
+/// Cuts that are compared with a value at the same time.
+const STRIDE: usize = 16;
+
+/// Looks up codes.
+enum Search<'a> {
+    /// Cuts in strides, filled up with infinity, and the last cut of each stride.
+    Cuts(Box<([[f32; STRIDE]; STRIDE], [f32; STRIDE])>),
+    Categories(&'a [u32]),
+}
+
+impl<'a> Search<'a> {
+    fn new(coding: &'a Coding) -> Self {
+        match coding {
+            Coding::Cuts(cuts) => {
+                let mut strides = [[f32::INFINITY; STRIDE]; STRIDE];
+                strides.as_flattened_mut()[..cuts.len()].copy_from_slice(cuts);
+                Self::Cuts(Box::new((strides, strides.map(|stride| stride[STRIDE - 1]))))
+            }
+            Coding::Categories(categories) => Self::Categories(categories),
+        }
+    }
+
+    fn codes(&self, values: &[f32], codes: &mut [u8]) {
+        match self {
+            Self::Cuts(cuts) => {
+                let (strides, ends) = &**cuts;
+                for (code, value) in codes.iter_mut().zip(values) {
+                    // Counting needs no branch, which would be guessed wrongly every other time.
+                    let stride = count_below(ends, *value);
+                    let below = STRIDE * stride + count_below(&strides[stride % STRIDE], *value);
+                    *code = if value.is_nan() { MISSING } else { below as u8 + 1 };
+                }
+            }
+            Self::Categories(categories) => {
+                for (code, value) in codes.iter_mut().zip(values) {
+                    let place = category((*value).into()).and_then(|category| categories.binary_search(&category).ok());
+                    *code = place.map_or(MISSING, |place| place as u8 + 1);
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+fn count_below(cuts: &[f32; STRIDE], value: f32) -> usize {
+    cuts.iter().map(|cut| i32::from(*cut < value)).sum::<i32>() as usize
 }
 
 fn check_rows(rows: ArrayView2<f32>) -> Result<(), FitError> {
@@ -199,21 +277,6 @@ fn check_rows(rows: ArrayView2<f32>) -> Result<(), FitError> {
         return Err(FitError::BadParameter { name: "rows", rule, got: rows.nrows() as f64 });
     }
     first_infinity(rows)
-}
-
-/// Writes the codes of one numeric feature, by a search without branches over cuts that are filled up with infinity.
-fn encode_numbers(cuts: &[f32], values: ArrayView1<f32>, codes: &mut [[u8; BLOCK]], lane: usize) {
-    let mut padded = [f32::INFINITY; CODES];
-    padded[..cuts.len()].copy_from_slice(cuts);
-    let half = (cuts.len() + 1).next_power_of_two() / 2;
-    for (codes, value) in codes.iter_mut().zip(values) {
-        let (mut below, mut step) = (0, half);
-        while step > 0 {
-            below += step * usize::from(padded[(below + step - 1) & (CODES - 1)] < *value);
-            step /= 2;
-        }
-        codes[lane] = if value.is_nan() { MISSING } else { below as u8 + 1 };
-    }
 }
 
 /// Rows that the cut points are found on: all with a weight, or one of each stretch of equal length, drawn by a stable hash.

@@ -3,17 +3,22 @@
 //! The rows of a leaf are a stretch of one list, in ascending order; a question parts the stretch in two, keeping the order.
 //! Of two new leaves only the smaller one's histogram is added up from rows; the other's is the parent's less that.
 
+use std::sync::Mutex;
+
 use rayon::prelude::*;
 
-use super::bins::{BLOCK, Binned, Coding};
-use super::histogram::{Bin, FLUSH_ROWS, Record, add_records};
+use super::bins::{Binned, Coding};
+use super::histogram::{Bin, Record, Workspace};
 use super::split::{Bounds, Candidate, CodeSet, Rules, UNBOUNDED};
 use super::tree::{Child, Leaf, Missing, Question, Split, Tree};
 
 /// Rows that are parted at a time.
 const PART_ROWS: usize = 16 * 1024;
 
-/// Histograms of a leaf: for each block the bins of its features, one after another.
+/// Rows whose histograms one task adds up at least: to bring the parts together takes as long as some thousand rows.
+const PIECE_ROWS: usize = 32 * 1024;
+
+/// Histograms of a leaf: for each group the bins of its features, one after another.
 type Histogram = Vec<Vec<Bin>>;
 
 /// How large a tree may become.
@@ -26,8 +31,7 @@ pub(super) struct Limits {
 /// A question about codes, for rows that are binned.
 #[derive(Debug, Clone, Copy)]
 struct Route {
-    block: usize,
-    lane: usize,
+    feature: usize,
     left: CodeSet,
     children: [Child; 2],
 }
@@ -51,7 +55,7 @@ impl Grown {
                 Child::Leaf(leaf) => return leaf,
                 Child::Split(split) => {
                     let route = &self.routes[split];
-                    let is_left = route.left.contains(binned.blocks[route.block][row][route.lane]);
+                    let is_left = route.left.contains(binned.columns[route.feature][row]);
                     at = route.children[usize::from(!is_left)];
                 }
             }
@@ -74,18 +78,22 @@ struct OpenLeaf {
 /// What stays the same from round to round, and buffers that are used again.
 pub(super) struct Grower<'a> {
     binned: &'a Binned,
-    /// For each block: where its features' bins start, and the end.
+    /// Features in each group but the last.
+    group_size: usize,
+    /// For each group: where its features' bins start, and the end.
     starts: Vec<Vec<usize>>,
     spare: Vec<Histogram>,
+    workspaces: Mutex<Vec<Workspace>>,
     scratch: Vec<Record>,
 }
 
 impl<'a> Grower<'a> {
     pub(super) fn new(binned: &'a Binned) -> Self {
+        let group_size = binned.cut_points.group_size();
         let starts = binned
             .cut_points
             .features
-            .chunks(BLOCK)
+            .chunks(group_size)
             .map(|features| {
                 let mut starts = vec![0];
                 for feature in features {
@@ -94,7 +102,7 @@ impl<'a> Grower<'a> {
                 starts
             })
             .collect();
-        Self { binned, starts, spare: Vec::new(), scratch: Vec::new() }
+        Self { binned, group_size, starts, spare: Vec::new(), workspaces: Mutex::new(Vec::new()), scratch: Vec::new() }
     }
 
     /// A tree on the rows of `records`, which it sorts by leaf. Only the features `in_use` are asked about.
@@ -120,11 +128,10 @@ impl<'a> Grower<'a> {
         while leaves.len() < limits.max_leaves {
             let Some((at, best)) = most_gain(&leaves) else { break };
             let feature = &self.binned.cut_points.features[best.feature];
-            let (block, lane) = (best.feature / BLOCK, best.feature % BLOCK);
             let parent = &mut leaves[at];
             let stretch = parent.stretch.clone();
             let rows = &mut records[stretch.clone()];
-            part(&self.binned.blocks[block], lane, &best.codes, rows, &mut self.scratch[stretch.clone()]);
+            part(&self.binned.columns[best.feature], &best.codes, rows, &mut self.scratch[stretch.clone()]);
             let middle = stretch.start + best.left.rows as usize;
             let split = splits.len();
             if let Some((above, side)) = parent.parent {
@@ -139,7 +146,7 @@ impl<'a> Grower<'a> {
                 rows: parent_rows(&leaves[at]),
                 hessian: rules.hessians.real(leaves[at].sums.hessian),
             });
-            routes.push(Route { block, lane, left: best.codes, children: splits[split].children });
+            routes.push(Route { feature: best.feature, left: best.codes, children: splits[split].children });
             let parent = &mut leaves[at];
             let bounds = divided(parent, &best, feature.column, rules);
             let child = |side: usize| OpenLeaf {
@@ -193,12 +200,12 @@ impl<'a> Grower<'a> {
         sums: Bin,
     ) -> Option<Candidate> {
         let pieces = self.pieces(records.len());
-        let found = histogram.par_iter_mut().enumerate().map(|(block, bins)| {
-            if !self.block_in_use(block, in_use) {
+        let found = histogram.par_iter_mut().enumerate().map(|(group, bins)| {
+            if !self.group_in_use(group, in_use) {
                 return None;
             }
-            self.add(block, records, pieces, bins);
-            self.search(block, bins, in_use, rules, sums, UNBOUNDED)
+            self.add(group, records, pieces, bins);
+            self.search(group, bins, in_use, rules, sums, UNBOUNDED)
         });
         best_of(found.collect())
     }
@@ -218,16 +225,16 @@ impl<'a> Grower<'a> {
         let rows = &records[children[few].stretch.clone()];
         let pieces = self.pieces(rows.len());
         let wanted = [&children[few], &children[1 - few]].map(|child| may_split(child, rules, limits));
-        let found = smaller.par_iter_mut().zip(&mut parent).enumerate().map(|(block, (smaller, larger))| {
-            if !self.block_in_use(block, in_use) {
+        let found = smaller.par_iter_mut().zip(&mut parent).enumerate().map(|(group, (smaller, larger))| {
+            if !self.group_in_use(group, in_use) {
                 return [None, None];
             }
-            self.add(block, rows, pieces, smaller);
+            self.add(group, rows, pieces, smaller);
             for (larger, smaller) in larger.iter_mut().zip(smaller.iter()) {
                 *larger = *larger - *smaller;
             }
             let search =
-                |child: &OpenLeaf, bins: &[Bin]| self.search(block, bins, in_use, rules, child.sums, child.bounds);
+                |child: &OpenLeaf, bins: &[Bin]| self.search(group, bins, in_use, rules, child.sums, child.bounds);
             [
                 if wanted[0] { search(&children[few], smaller) } else { None },
                 if wanted[1] { search(&children[1 - few], larger) } else { None },
@@ -244,26 +251,25 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Into how many pieces the rows are divided, so that there is work for all threads where there are few blocks.
+    /// Into how many pieces the rows are divided, so that there is work for all threads where there are few groups.
     fn pieces(&self, rows: usize) -> usize {
         let wanted = (2 * rayon::current_num_threads()).div_ceil(self.starts.len());
-        wanted.min(rows.div_ceil(FLUSH_ROWS)).max(1)
+        wanted.min(rows / PIECE_ROWS).max(1)
     }
 
-    fn block_in_use(&self, block: usize, in_use: &[bool]) -> bool {
-        in_use[block * BLOCK..].iter().take(BLOCK).any(|in_use| *in_use)
+    fn group_in_use(&self, group: usize, in_use: &[bool]) -> bool {
+        in_use[group * self.group_size..].iter().take(self.group_size).any(|in_use| *in_use)
     }
 
     /// Replaces `bins` by the sums over `records`.
-    fn add(&self, block: usize, records: &[Record], pieces: usize, bins: &mut [Bin]) {
-        let (codes, starts) = (&self.binned.blocks[block], &self.starts[block]);
+    fn add(&self, group: usize, records: &[Record], pieces: usize, bins: &mut [Bin]) {
         bins.fill(Bin::default());
         if pieces == 1 {
-            return add_records(codes, records, starts, bins);
+            return self.add_piece(group, records, bins);
         }
         let parts = records.par_chunks(records.len().div_ceil(pieces)).map(|records| {
             let mut bins = vec![Bin::default(); bins.len()];
-            add_records(codes, records, starts, &mut bins);
+            self.add_piece(group, records, &mut bins);
             bins
         });
         for part in parts.collect::<Vec<_>>() {
@@ -271,10 +277,17 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// The best question about the features of a block; of equally good ones that about the first.
+    fn add_piece(&self, group: usize, records: &[Record], bins: &mut [Bin]) {
+        let spare = self.workspaces.lock().expect("no task panics").pop();
+        let mut workspace = spare.unwrap_or_else(Workspace::new);
+        workspace.add_records(&self.binned.groups[group], records, &self.starts[group], bins);
+        self.workspaces.lock().expect("no task panics").push(workspace);
+    }
+
+    /// The best question about the features of a group; of equally good ones that about the first.
     fn search(
         &self,
-        block: usize,
+        group: usize,
         bins: &[Bin],
         in_use: &[bool],
         rules: &Rules,
@@ -282,8 +295,8 @@ impl<'a> Grower<'a> {
         bounds: Bounds,
     ) -> Option<Candidate> {
         let mut best = None;
-        for (lane, range) in self.starts[block].windows(2).enumerate() {
-            let feature = block * BLOCK + lane;
+        for (place, range) in self.starts[group].windows(2).enumerate() {
+            let feature = group * self.group_size + place;
             if in_use[feature] {
                 let binned = &self.binned.cut_points.features[feature];
                 let bins = &bins[range[0]..range[1]];
@@ -303,7 +316,7 @@ fn sum(records: &[Record]) -> Bin {
         sums + Bin { gradient: record.gradient.into(), hessian: record.hessian.into(), rows: 1 }
     };
     records
-        .par_chunks(FLUSH_ROWS)
+        .par_chunks(PIECE_ROWS)
         .map(|records| records.iter().fold(Bin::default(), add))
         .reduce(Bin::default, |a, b| a + b)
 }
@@ -369,8 +382,8 @@ fn divided(parent: &OpenLeaf, best: &Candidate, column: usize, rules: &Rules) ->
     }
 }
 
-/// Parts `records` by the code of one feature: those with a code in `left` come first; both parts keep their order.
-fn part(codes: &[[u8; BLOCK]], lane: usize, left: &CodeSet, records: &mut [Record], scratch: &mut [Record]) {
+/// Parts `records` by their codes of one feature: those with a code in `left` come first; both parts keep their order.
+fn part(codes: &[u8], left: &CodeSet, records: &mut [Record], scratch: &mut [Record]) {
     let table = left.table();
     // Each piece fills its place in the scratch from both ends, then the ends are put together.
     let counts: Vec<usize> = records
@@ -379,7 +392,7 @@ fn part(codes: &[[u8; BLOCK]], lane: usize, left: &CodeSet, records: &mut [Recor
         .map(|(records, scratch)| {
             let (mut first, mut last) = (0, records.len() - 1);
             for record in records {
-                let is_left = table[codes[record.row as usize][lane] as usize];
+                let is_left = table[codes[record.row as usize] as usize];
                 scratch[first] = *record;
                 scratch[last] = *record;
                 first += usize::from(is_left);

@@ -14,7 +14,7 @@
 //!
 //! After [`FLUSH_ROWS`] rows word 1 could be full: it is unpacked into the three sums of a [`Bin`], which hold 2^32 rows.
 
-use super::bins::{BLOCK, CODES};
+use super::bins::{BLOCK, CODES, LINE, Line};
 
 /// Bits of a derivative in fixed point, without the sign.
 pub(super) const FRACTION_BITS: i32 = 30;
@@ -97,44 +97,86 @@ impl Scale {
     }
 }
 
-/// The packed sums of a block's features.
-pub(super) type Packed = [[[u64; 2]; CODES]; BLOCK];
+/// Gradient, and packed hessian and count, of a row; or their sums over rows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Words(i64, u64);
 
-pub(super) const EMPTY: Packed = [[[0; 2]; CODES]; BLOCK];
+impl Words {
+    fn of(record: &Record) -> Self {
+        Self(record.gradient.into(), u64::from(record.hessian) << COUNT_BITS | 1)
+    }
 
-/// Adds `records` to the histograms of a block's features, which lie in `bins` one after another; `starts` tells where.
-pub(super) fn add_records(codes: &[[u8; BLOCK]], records: &[Record], starts: &[usize], bins: &mut [Bin]) {
-    let mut packed = EMPTY;
-    for records in records.chunks(FLUSH_ROWS) {
-        add_packed(codes, records, &mut packed);
-        flush(&mut packed, starts, bins);
+    #[inline]
+    fn add(&mut self, other: Self) {
+        *self = Self(self.0.wrapping_add(other.0), self.1.wrapping_add(other.1));
     }
 }
 
-fn add_packed(codes: &[[u8; BLOCK]], records: &[Record], packed: &mut Packed) {
-    for record in records {
-        let codes = codes[record.row as usize];
-        let gradient = i64::from(record.gradient) as u64;
-        let hessian = u64::from(record.hessian) << COUNT_BITS | 1;
-        for lane in 0..BLOCK {
-            let bin = &mut packed[lane][codes[lane] as usize];
-            *bin = [bin[0].wrapping_add(gradient), bin[1].wrapping_add(hessian)];
-        }
-    }
+/// Rows whose codes are fetched together. Rows of a leaf lie far apart: fetched in a loop that does nothing else, many cache lines are
+/// on their way at the same time, and each is fetched once for all its features.
+const BATCH_ROWS: usize = 512;
+
+/// The packed sums of eight features: two thirds of a first-level cache of 48 KiB.
+type Packed = [[Words; CODES]; BLOCK];
+
+/// Memory for the histograms of a group of features while rows are added. All sums are 0 between uses.
+pub(super) struct Workspace {
+    packed: Vec<Packed>,
+    codes: Vec<Line>,
+    sums: Vec<Words>,
 }
 
-/// Moves the packed sums of the features in use to their bins.
-fn flush(packed: &mut Packed, starts: &[usize], bins: &mut [Bin]) {
-    for (lane, range) in starts.windows(2).enumerate() {
-        for (bin, sums) in bins[range[0]..range[1]].iter_mut().zip(&mut packed[lane]) {
-            bin.gradient += sums[0] as i64;
-            bin.hessian += (sums[1] >> COUNT_BITS) as i64;
-            bin.rows += (sums[1] & ((1 << COUNT_BITS) - 1)) as i64;
-            *sums = [0; 2];
+impl Workspace {
+    pub(super) fn new() -> Self {
+        let zero = Words::default();
+        Self {
+            packed: vec![[[zero; CODES]; BLOCK]; LINE / BLOCK],
+            codes: vec![Line::default(); BATCH_ROWS],
+            sums: vec![zero; BATCH_ROWS],
         }
     }
-    for lane in starts.len() - 1..BLOCK {
-        packed[lane][0] = [0; 2]; // places without a feature have code 0 in all rows
+
+    /// Adds `records` to the histograms of a group's features, which lie in `bins` one after another; `starts` tells where.
+    pub(super) fn add_records(&mut self, lines: &[Line], records: &[Record], starts: &[usize], bins: &mut [Bin]) {
+        for records in records.chunks(FLUSH_ROWS) {
+            for records in records.chunks(BATCH_ROWS) {
+                self.add_batch(lines, records, (starts.len() - 1).div_ceil(BLOCK));
+            }
+            self.flush(starts, bins);
+        }
+    }
+
+    fn add_batch(&mut self, lines: &[Line], records: &[Record], blocks: usize) {
+        for ((codes, sums), record) in self.codes.iter_mut().zip(&mut self.sums).zip(records) {
+            *codes = lines[record.row as usize];
+            *sums = Words::of(record);
+        }
+        for (block, packed) in self.packed[..blocks].iter_mut().enumerate() {
+            for (codes, sums) in self.codes[..records.len()].iter().zip(&self.sums) {
+                let codes = codes.0[block];
+                for lane in 0..BLOCK {
+                    packed[lane][codes[lane] as usize].add(*sums);
+                }
+            }
+        }
+    }
+
+    /// Moves the packed sums of the features to their bins.
+    fn flush(&mut self, starts: &[usize], bins: &mut [Bin]) {
+        let zero = Words::default();
+        for (feature, range) in starts.windows(2).enumerate() {
+            let packed = &mut self.packed[feature / BLOCK][feature % BLOCK];
+            for (bin, words) in bins[range[0]..range[1]].iter_mut().zip(packed) {
+                let Words(gradient, rest) = *words;
+                bin.gradient += gradient;
+                bin.hessian += (rest >> COUNT_BITS) as i64;
+                bin.rows += (rest & ((1 << COUNT_BITS) - 1)) as i64;
+                *words = zero;
+            }
+        }
+        for feature in starts.len() - 1..LINE {
+            self.packed[feature / BLOCK][feature % BLOCK][0] = zero; // places without a feature have code 0 in all rows
+        }
     }
 }
 
@@ -154,12 +196,15 @@ mod tests {
         );
         // All rows in one bin with the largest derivatives, one flush exactly, one row less, one more, and many.
         for rows in [FLUSH_ROWS - 1, FLUSH_ROWS, FLUSH_ROWS + 1, 3 * FLUSH_ROWS + 5] {
-            let codes = vec![[255, 1, 0, 0, 0, 0, 0, 0]; rows];
+            let mut line = Line::default();
+            line.0[0][..2].copy_from_slice(&[255, 1]);
+            let lines = vec![line; rows];
+            let mut workspace = Workspace::new();
             for sign in [1, -1] {
                 let record = |row| Record { row, gradient: sign * largest, hessian: largest as u32 };
                 let records: Vec<Record> = (0..rows as u32).map(record).collect();
                 let mut bins = vec![Bin::default(); 258];
-                add_records(&codes, &records, &[0, 256, 258], &mut bins);
+                workspace.add_records(&lines, &records, &[0, 256, 258], &mut bins);
                 let total = rows as i64 * i64::from(largest);
                 let expected = Bin { gradient: i64::from(sign) * total, hessian: total, rows: rows as i64 };
                 assert_eq!((bins[255], bins[257]), (expected, expected), "{rows} rows");
