@@ -21,9 +21,11 @@
 //! ```
 
 mod bins;
+mod contributions;
 mod fit;
 mod grow;
 mod histogram;
+mod lightgbm;
 mod model;
 mod objective;
 mod predict;
@@ -39,6 +41,7 @@ use serde::{Deserialize, Serialize};
 use super::{CHUNK_ROWS, FitError, find_value};
 
 pub use bins::Binned;
+pub use lightgbm::LightGbmError;
 pub use model::{BoostedModel, Importance};
 pub use objective::Objective;
 pub use tree::{Child, Leaf, Missing, Question, Split, Tree};

@@ -244,7 +244,9 @@ impl Rules<'_> {
             present.sort_by(|a, b| ratio(*a).total_cmp(&ratio(*b)).then(a.cmp(b)));
             for _ in 0..2 {
                 let mut left = Bin::default();
-                let most = MAX_CATEGORIES.min(present.len().div_ceil(2));
+                // Beyond half of the categories it is the other end's turn, unless there are rows without one to be parted from.
+                let most = if bins[usize::from(MISSING)].rows > 0 { present.len() } else { present.len().div_ceil(2) };
+                let most = most.min(MAX_CATEGORIES);
                 for taken in 1..=most {
                     left = left + bins[usize::from(present[taken - 1])];
                     consider(&present[..taken], left, self.l2 + CATEGORY_SMOOTHING);

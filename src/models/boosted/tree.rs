@@ -254,6 +254,10 @@ impl Tree {
         deepest
     }
 
+    pub(super) fn add_to_leaves(&mut self, constant: f64) {
+        self.leaves.iter_mut().for_each(|leaf| leaf.value += constant);
+    }
+
     pub(super) fn scale(&mut self, factor: f64) {
         self.leaves.iter_mut().for_each(|leaf| leaf.value *= factor);
     }

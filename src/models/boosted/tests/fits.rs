@@ -1,63 +1,6 @@
 use ndarray::{Array1, Array2, Axis};
 
 use super::*;
-use crate::models::mix;
-
-const OBJECTIVES: [Objective; 6] = [
-    Objective::Logistic,
-    Objective::Poisson,
-    Objective::Tweedie { power: 1.4 },
-    Objective::Gamma,
-    Objective::Squared,
-    Objective::Quantile { alpha: 0.8 },
-];
-
-/// A number in (0, 1) for each key.
-fn uniform(key: u64) -> f64 {
-    (mix(key) >> 11) as f64 / (1u64 << 53) as f64 + 2f64.powi(-54)
-}
-
-/// Five columns: two that matter, one of few values, one often missing, one of noise.
-fn rows(n: usize) -> Array2<f32> {
-    Array2::from_shape_fn((n, 5), |(row, column)| {
-        let u = uniform((row * 8 + column) as u64);
-        match column {
-            2 => (u * 4.0).floor() as f32,
-            3 if uniform((row * 8 + 7) as u64) < 0.3 => f32::NAN,
-            _ => u as f32,
-        }
-    })
-}
-
-/// The mean of a row's label.
-fn mean_of(row: ndarray::ArrayView1<f32>) -> f64 {
-    let missing = if row[3].is_nan() { 0.8 } else { 0.0 };
-    (1.5 * f64::from(row[0]) - f64::from(row[1]) + 0.4 * f64::from(row[2]) + missing - 1.0).exp()
-}
-
-fn labels(objective: Objective, rows: &Array2<f32>) -> Vec<f64> {
-    let label = |(at, row): (usize, ndarray::ArrayView1<f32>)| {
-        let (mean, u) = (mean_of(row), uniform(1_000_003 * at as u64 + 5));
-        match objective {
-            Objective::Logistic => f64::from(u8::from(u < mean / (1.0 + mean))),
-            Objective::Poisson => (-(u.ln()) * mean * 1.3).floor(),
-            Objective::Tweedie { .. } => {
-                if u < 0.4 {
-                    0.0
-                } else {
-                    mean * (u - 0.4)
-                }
-            }
-            Objective::Gamma => -u.ln() * mean,
-            Objective::Squared | Objective::Quantile { .. } => mean + 2.0 * (u - 0.5),
-        }
-    };
-    rows.rows().into_iter().enumerate().map(label).collect()
-}
-
-fn settings(objective: Objective) -> BoostedTrees {
-    BoostedTrees { objective, rounds: 40, ..Default::default() }
-}
 
 fn mean_loss(objective: Objective, scores: &Array1<f64>, labels: &[f64]) -> f64 {
     scores.iter().zip(labels).map(|(score, label)| objective.loss(*score, *label)).sum::<f64>() / labels.len() as f64
@@ -515,4 +458,83 @@ fn cuts_are_between_values_and_about_equally_full() {
     let few = Array2::from_shape_fn((300, 1), |(row, _)| [-0.0, 1.0, 0.0, 4.0][row % 4]);
     let binned = Binned::fit(few.view(), &[], 255, None).unwrap();
     assert_eq!(binned.cuts(0).unwrap(), [0.5, 2.5]);
+}
+
+#[test]
+fn constrained_columns_only_rise_or_fall() {
+    let features = rows(3000);
+    for objective in OBJECTIVES {
+        // The labels rise with column 0, fall with column 1, and column 4 is noise.
+        let y = labels(objective, &features);
+        for monotone in [vec![1, -1, 0, 0, 1], vec![-1, 1, 0, 0, -1]] {
+            let settings = BoostedTrees { monotone: monotone.clone(), ..settings(objective) };
+            let model = settings.fit_rows(features.view(), Targets::of(&y), None).unwrap();
+            for column in [0, 1, 4] {
+                // From 0 to 1 in a hundred steps, as to the other columns like each of sixty rows.
+                let sweep = Array2::from_shape_fn((60 * 101, 5), |(at, other)| {
+                    if other == column { (at % 101) as f32 / 100.0 } else { features[[at / 101, other]] }
+                });
+                let scores = model.raw(sweep.view()).unwrap();
+                for scores in scores.as_slice().unwrap().chunks(101) {
+                    for pair in scores.windows(2) {
+                        let rise = f64::from(monotone[column]) * (pair[1] - pair[0]);
+                        assert!(rise >= -1e-12, "{objective:?}, column {column}: {rise}");
+                    }
+                }
+            }
+        }
+        let free = settings(objective).fit_rows(features.view(), Targets::of(&y), None).unwrap();
+        let sweep = Array2::from_shape_fn((101, 5), |(step, at)| if at == 4 { step as f32 / 100.0 } else { 0.5 });
+        let scores = free.raw(sweep.view()).unwrap();
+        assert!(scores.as_slice().unwrap().windows(2).any(|pair| pair[0] > pair[1]), "the constraint was at work");
+    }
+    let bad = BoostedTrees { monotone: vec![2, 0, 0, 0, 0], ..Default::default() };
+    let y = labels(Objective::Logistic, &features);
+    let error = bad.fit_rows(features.view(), Targets::of(&y), None).unwrap_err();
+    assert!(matches!(error, FitError::BadParameter { name: "monotone", .. }));
+}
+
+#[test]
+fn categories_are_parted_by_what_they_do_not_by_their_number() {
+    // Twenty categories whose effect has nothing to do with their order, and some rows without one.
+    let n = 6000;
+    let effect = |category: u64| if uniform(category + 7) < 0.5 { -1.0 } else { 1.0 };
+    let features = Array2::from_shape_fn((n, 2), |(row, column)| {
+        let u = uniform((2 * row + column) as u64);
+        if column == 1 || u > 0.95 { [f32::NAN, u as f32][column] } else { (u * 20.0 / 0.95).floor() as f32 * 3.0 }
+    });
+    let y: Vec<f64> = features.column(0).iter().map(|c| if c.is_nan() { 3.0 } else { effect(*c as u64) }).collect();
+    let settings = BoostedTrees {
+        objective: Objective::Squared,
+        rounds: 1,
+        learning_rate: 1.0,
+        max_leaves: 3,
+        ..Default::default()
+    };
+    let with = BoostedTrees { categorical: vec![0], ..settings.clone() };
+    let model = with.fit_rows(features.view(), Targets::of(&y), None).unwrap();
+    let predicted = model.predict(features.view()).unwrap();
+    assert!(predicted.iter().zip(&y).all(|(p, y)| (p - y).abs() < 1e-6), "two questions part the three groups");
+    assert!(model.trees()[0].splits().iter().all(|split| matches!(split.question, Question::OneOf(_))));
+    let without = settings.fit_rows(features.view(), Targets::of(&y), None).unwrap().predict(features.view()).unwrap();
+    assert!(without.iter().zip(&y).any(|(p, y)| (p - y).abs() > 0.3));
+    // One that was never seen goes with those without one.
+    let unseen = model.predict(ndarray::array![[f32::NAN, 0.5], [1.0, 0.5], [600.0, 0.5], [-4.0, 0.5]].view()).unwrap();
+    assert!(unseen.iter().all(|p| *p == unseen[0]) && (unseen[0] - 3.0).abs() < 1e-6, "{unseen}");
+    // Codes and values agree on every row, also with more categories than bins, numeric columns beside them, and noise.
+    let many = Array2::from_shape_fn((n, 2), |(row, column)| {
+        let u = uniform((3 * row + column) as u64);
+        if column == 0 { (u * u * 900.0).floor() as f32 } else { u as f32 }
+    });
+    let y: Vec<f64> = many.rows().into_iter().map(|row| effect(row[0] as u64) + f64::from(row[1])).collect();
+    let settings =
+        BoostedTrees { objective: Objective::Squared, categorical: vec![0], max_bins: 40, ..Default::default() };
+    let targets = Targets::of(&y);
+    let model = settings.fit_rows(many.view(), targets, Some((many.view(), targets))).unwrap();
+    let loss = mean_loss(Objective::Squared, &model.raw(many.view()).unwrap(), &y);
+    let last = *model.validation_losses().last().unwrap();
+    assert!((loss - last).abs() < 1e-12, "{loss} {last}");
+    assert!(last < 0.8 * model.validation_losses()[0]);
+    let error = BoostedTrees { categorical: vec![2], ..settings }.fit_rows(many.view(), targets, None).unwrap_err();
+    assert!(matches!(error, FitError::BadParameter { name: "categorical", .. }));
 }
