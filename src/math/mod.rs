@@ -2,8 +2,9 @@
 //!
 //! What a library gives to full precision is passed through. What is written here is what the models
 //! need and no library in the tree has: differences of `ln Γ` that do not cancel, Gauss rules for a Beta
-//! weight, numbers that carry their derivatives, and optimisers that always end and always say how.
+//! weight, Chebyshev series, numbers that carry their derivatives, and optimisers that always end and always say how.
 
+pub mod chebyshev;
 pub mod jet;
 pub mod newton;
 pub mod optimise;

@@ -101,9 +101,7 @@ impl OrdersChoice {
         let histories = subject.histories(timelines, day)?;
         let bic = |orders: OrdersModel| {
             let BtydModel { orders: fitted, .. } = OccurrenceModel::fit(orders, subject, &histories, day).ok()?.btyd;
-            let account = fitted.account();
-            let free = account.parameters.len() as f64 * (account.customers as f64).ln();
-            Some((orders, free - 2.0 * account.ln_likelihood))
+            Some((orders, fitted.account().bic(0)))
         };
         Ok(CANDIDATES.into_iter().filter_map(bic).collect())
     }

@@ -22,10 +22,10 @@ fn check_fit(account: &FitAccount, histories: &Histories, want: &serde_json::Val
     for parameter in &account.parameters {
         let in_weeks = DAYS_IN_WEEK.powi(parameter.time_power);
         let name = format!("{what}: {}", parameter.letter);
-        assert_near(parameter.value / in_weeks, number(&want["params"][parameter.letter]), ESTIMATES, &name);
+        assert_near(parameter.value / in_weeks, number(&want["params"][parameter.letter.as_str()]), ESTIMATES, &name);
         if let Some(errors) = want.get("standard_errors") {
             let error = parameter.standard_error.unwrap() / in_weeks;
-            assert_near(error, number(&errors[parameter.letter]), ERRORS, &format!("{name}, standard error"));
+            assert_near(error, number(&errors[parameter.letter.as_str()]), ERRORS, &format!("{name}, standard error"));
         }
     }
 }
@@ -125,7 +125,12 @@ fn grocery_likelihoods_at_the_estimates_of_btydplus() {
         for parameter in &account.parameters {
             let got = parameter.value / DAYS_IN_WEEK.powi(parameter.time_power);
             // Their optimisers stop where the likelihood is flat to seven digits.
-            assert_near(got, number(&block[key][parameter.letter]), 1e-3, &format!("{key}, {}", parameter.letter));
+            assert_near(
+                got,
+                number(&block[key][parameter.letter.as_str()]),
+                1e-3,
+                &format!("{key}, {}", parameter.letter),
+            );
         }
     }
 }

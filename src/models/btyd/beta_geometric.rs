@@ -8,6 +8,10 @@
 //! models), and after each order they leave with chance p ~ Beta(a, b); in the modified (M) models after the first
 //! order, too, so that a customer without a repeat order may have left.
 
+mod terms;
+#[cfg(test)]
+mod tests;
+
 use rand::RngCore;
 use rand_distr::{Beta, Distribution, Exp1, Gamma};
 use serde::{Deserialize, Serialize};
@@ -15,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use super::beta_mean::mean_orders;
 use super::fitting::Fitted;
 use super::negative_binomial::NegativeBinomial;
-use super::population::{Population, Recipe, Row, Terms, alive_or_left};
+use super::population::{Population, Recipe, Row, Terms};
 use super::renewal::Renewal;
 use super::{BtydError, Histories, LONGEST_MEDIAN_DAYS, OrdersProcess, Rfm, checked_parameter, median_by_bisection};
+use crate::math::ln_beta_ratio;
 use crate::math::special::logistic_of_minus;
-use crate::math::{Jet, Number, ln_beta_ratio, ln_gamma};
+pub(super) use terms::BetaGeometricTerms;
 
 /// The largest k: beyond it a shop's customers order by the calendar.
 pub const MOST_REGULAR: u32 = 12;
@@ -180,20 +185,24 @@ impl<const AT_ZERO: bool> BetaGeometric<AT_ZERO> {
         if AT_ZERO { (self.b / (self.a + self.b), self.b + 1.0) } else { (1.0, self.b) }
     }
 
+    /// The weight of the stage after `stage`, over that of `stage`, of somebody alive at `T`: stages since the last order.
+    pub(super) fn next_stage(&self, history: &Rfm, known: &Known, stage: u32) -> f64 {
+        let y = (history.t() - history.t_x()) / known.scale;
+        (known.shape + f64::from(stage)) / (f64::from(stage) + 1.0) * y
+    }
+
     /// Weights of the stages 0 to k − 1 that somebody alive at `T` may be in since the last order.
     fn stages(&self, history: &Rfm, known: &Known) -> Vec<f64> {
-        let y = (history.t() - history.t_x()) / known.scale;
         let mut weights = vec![1.0];
-        for j in 1..self.k {
-            let last = weights[weights.len() - 1];
-            weights.push(last * (known.shape + f64::from(j) - 1.0) / f64::from(j) * y);
+        for stage in 0..self.k - 1 {
+            weights.push(weights[stage as usize] * self.next_stage(history, known, stage));
         }
         let sum: f64 = weights.iter().sum();
         weights.iter().map(|weight| weight / sum).collect()
     }
 
     /// Expected orders of those alive at `T`, whose chance to leave is Beta(`a`, b of `known`).
-    fn orders_of_alive(&self, a: f64, history: &Rfm, known: &Known, horizon: f64) -> f64 {
+    pub(super) fn orders_of_alive(&self, a: f64, history: &Rfm, known: &Known, horizon: f64) -> f64 {
         let u = horizon / known.scale;
         if self.k == 1 {
             return mean_orders(a, known.b, known.shape, u);
@@ -337,280 +346,5 @@ impl<const AT_ZERO: bool> OrdersProcess for BetaGeometric<AT_ZERO> {
             alive = rand::Rng::random::<f64>(&mut random) >= p;
         }
         orders.history()
-    }
-}
-
-/// The log-likelihood of the family.
-pub(super) struct BetaGeometricTerms<const AT_ZERO: bool> {
-    pub k: u32,
-}
-
-impl<const AT_ZERO: bool> BetaGeometricTerms<AT_ZERO> {
-    /// `ln` of the odds of having left after the last order against being alive in stage 0; `None` where nobody can
-    /// have left: only a repeat order can be followed by leaving in the models that are not modified.
-    fn ln_odds_left<N: Number>(&self, [r, alpha, a, b]: [N; 4], row: &Row) -> Option<N> {
-        let coins = row.x + f64::from(u8::from(AT_ZERO)); // thrown so far
-        if coins == 0.0 {
-            return None;
-        }
-        let shape = r + f64::from(self.k) * row.x;
-        Some((a / (b + (coins - 1.0))).ln() + shape * silent(alpha, row))
-    }
-
-    /// `ln` of the weight of all stages 0 to k − 1 against stage 0, of those alive after `x` orders and a silence of
-    /// this share `y` of alpha + T.
-    fn ln_stages<N: Number>(&self, r: N, x: f64, y: N) -> N {
-        let mut sum = N::constant(0.0); // the weight less 1: Σ (r + k x)_j y^j / j!, inside out
-        for j in (1..self.k).rev() {
-            let factor = (r + (f64::from(self.k) * x + f64::from(j) - 1.0)) * y * (1.0 / f64::from(j));
-            sum = factor * (sum + 1.0);
-        }
-        sum.ln_1p()
-    }
-}
-
-/// `ln ((alpha + T) / (alpha + t_x))`.
-fn silent<N: Number>(alpha: N, row: &Row) -> N {
-    (N::constant(row.t - row.t_x) / (alpha + row.t_x)).ln_1p()
-}
-
-impl<const AT_ZERO: bool> Terms<4> for BetaGeometricTerms<AT_ZERO> {
-    fn of_count<N: Number>(&self, [r, _, a, b]: [N; 4], x: f64) -> N {
-        let coins = x + f64::from(u8::from(AT_ZERO)); // survived by those alive
-        // ln (B(a, b + coins) / B(a, b)), with its derivatives
-        let value = ln_beta_ratio(a.value(), b.value(), coins);
-        let stayed = N::compose([a, b], value, || {
-            let both = (a + b).ln_gamma_ratio_slopes(coins);
-            let of_b = b.ln_gamma_ratio_slopes(coins);
-            ([-both.0, of_b.0 - both.0], [[-both.1, -both.1], [-both.1, of_b.1 - both.1]])
-        });
-        r.ln_gamma_ratio(f64::from(self.k) * x) + stayed - x * ln_gamma(f64::from(self.k))
-    }
-
-    fn of_times<N: Number>(&self, p: [N; 4], row: &Row) -> N {
-        let [r, alpha, ..] = p;
-        let stages = f64::from(self.k) * row.x;
-        let grown = (N::constant(row.t) / alpha).ln_1p();
-        let value = -(alpha.ln() * stages) - (r + stages) * grown;
-        let ln_odds = self.ln_odds_left(p, row);
-        if self.k == 1 {
-            return ln_odds.map_or(value, |ln_odds| value + ln_odds.softplus());
-        }
-        let ln_stages = self.ln_stages(r, row.x, N::constant(row.t - row.t_x) / (alpha + row.t));
-        value + ln_stages + ln_odds.map_or(N::constant(0.0), |ln_odds| (ln_odds - ln_stages).softplus())
-    }
-
-    /// Written out where k = 1: this is what most of a fit consists of.
-    fn times_expanded(&self, p: [f64; 4], row: &Row) -> Jet<4> {
-        if self.k > 1 {
-            return self.of_times(std::array::from_fn(|i| Jet::parameter(i, p[i])), row);
-        }
-        let ([r, alpha, a, b], &Row { x, t_x, t, .. }) = (p, row);
-        let shape = r + x;
-        let (at_zero, at_last, at_end) = (1.0 / alpha, 1.0 / (alpha + t_x), 1.0 / (alpha + t));
-        let grown = (t * at_zero).ln_1p();
-        let mut base = Jet::<4>::constant(-x * alpha.ln() - shape * grown);
-        let by_alpha = at_end - at_zero; // of `grown`
-        base.gradient = [-grown, -x * at_zero - shape * by_alpha, 0.0, 0.0];
-        base.hessian[0][1] = -by_alpha;
-        base.hessian[1][0] = -by_alpha;
-        base.hessian[1][1] = x * at_zero * at_zero - shape * (at_zero * at_zero - at_end * at_end);
-        let coins = x + f64::from(u8::from(AT_ZERO));
-        if coins == 0.0 {
-            return base;
-        }
-        let stays = 1.0 / (b + (coins - 1.0));
-        let silent = ((t - t_x) * at_last).ln_1p();
-        let by_alpha = at_end - at_last; // of `silent`
-        let mut ln_odds = Jet::<4>::constant((a * stays).ln() + shape * silent);
-        ln_odds.gradient = [silent, shape * by_alpha, 1.0 / a, -stays];
-        ln_odds.hessian[0][1] = by_alpha;
-        ln_odds.hessian[1][0] = by_alpha;
-        ln_odds.hessian[1][1] = shape * (at_last * at_last - at_end * at_end);
-        ln_odds.hessian[2][2] = -1.0 / (a * a);
-        ln_odds.hessian[3][3] = stays * stays;
-        alive_or_left(base, &ln_odds)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rand_chacha::ChaCha8Rng;
-    use rand_chacha::rand_core::SeedableRng;
-
-    use super::super::population::assert_derivatives;
-    use super::*;
-
-    fn history(x: f64, t_x: f64, t: f64) -> Rfm {
-        Rfm::new(x, t_x, t).unwrap()
-    }
-
-    fn sample() -> Histories {
-        let customers: Vec<Rfm> = (0..400)
-            .map(|i| {
-                let (x, t) = (f64::from(i * i % 7), f64::from(50 + i % 90));
-                history(x, if x == 0.0 { 0.0 } else { f64::from(i % 50 + 1) }, t)
-            })
-            .collect();
-        Histories::new(&customers)
-    }
-
-    #[test]
-    fn derivatives_agree_with_differences() {
-        let histories = sample();
-        let points = [[-1.4, 0.4, -0.2, 0.9], [0.0, 0.0, 0.0, 0.0], [1.0, -2.0, -3.0, -2.5], [-3.0, 2.0, 3.0, 4.0]];
-        for k in [1, 2, 5] {
-            assert_derivatives(&BetaGeometricTerms::<false> { k }, &histories, &points);
-            assert_derivatives(&BetaGeometricTerms::<true> { k }, &histories, &points);
-        }
-    }
-
-    #[test]
-    fn the_total_is_the_sum_over_customers() {
-        let histories = sample();
-        let model = MbgNbd::new([0.6, 40.0, 0.9, 3.0]).unwrap();
-        let summed: f64 = histories.rows().iter().map(|(h, count)| count * model.ln_likelihood(h)).sum();
-        assert!((model.total_ln_likelihood(&histories) / summed - 1.0).abs() < 1e-13);
-        let regular = MbgNbd::regular(3, [0.6, 40.0, 0.9, 3.0]).unwrap();
-        let more = regular.total_ln_likelihood(&sample().with_ln_gaps(5.0)) - regular.total_ln_likelihood(&histories);
-        assert!((more - 10.0).abs() < 1e-9, "(k - 1) times the sum of ln gaps, not {more}");
-    }
-
-    #[test]
-    fn by_the_median_half_have_ordered() {
-        let model = BgNbd::new([0.243, 4.414, 0.793, 2.426]).unwrap();
-        let regular = MbgNbd::regular(3, [0.8, 2.0, 0.8, 2.4]).unwrap();
-        let customer = history(9.0, 36.0, 38.0);
-        let median = regular.median_to_next_order(&customer).unwrap();
-        assert!((regular.no_order_probability(&customer, median) - 0.5).abs() < 1e-9, "{median}");
-        for (x, t_x, t) in [(2.0, 30.43, 38.86), (26.0, 30.86, 31.0), (132.0, 200.0, 200.0), (0.0, 0.0, 10.0)] {
-            let customer = history(x, t_x, t);
-            let median = model.median_to_next_order(&customer).unwrap();
-            let none = model.no_order_probability(&customer, median);
-            assert!((none - 0.5).abs() < 1e-13, "{customer:?}: {none} at {median}");
-        }
-        assert_eq!(model.median_to_next_order(&history(1.0, 1.71, 38.86)), None); // alive with 0.21
-        assert_eq!(model.median_to_next_order(&history(0.0, 0.0, 1e4)), None); // alive, but beyond the range
-    }
-
-    /// Customers of a model, observed for 180 to 360 days.
-    fn simulated(model: &impl OrdersProcess, n: u32) -> Histories {
-        let mut random = ChaCha8Rng::seed_from_u64(2005);
-        let customers: Vec<Rfm> = (0..n).map(|i| model.simulate(f64::from(180 + i % 181), &mut random)).collect();
-        Histories::new(&customers)
-    }
-
-    #[test]
-    fn the_parameters_that_made_the_data_come_back() {
-        let truth = [0.6, 20.0, 0.8, 2.4];
-        let histories = simulated(&MbgNbd::new(truth).unwrap(), 40_000);
-        let fitted = MbgNbd::fit(&histories).unwrap();
-        assert!(fitted.stop.is_maximum() && !fitted.shrunk, "{fitted:?}");
-        let errors = fitted.standard_errors.clone().unwrap();
-        for ((got, true_value), error) in fitted.params.parameters().into_iter().zip(truth).zip(errors) {
-            assert!((got - true_value).abs() < 4.0 * error && error < 0.1 * true_value, "{fitted:?}");
-        }
-        let total = fitted.params.total_ln_likelihood(&histories);
-        assert!((total / fitted.ln_likelihood - 1.0).abs() < 1e-12, "{total} {fitted:?}");
-        // No other parameters are more likely, the true ones among them.
-        assert!(total > MbgNbd::new(truth).unwrap().total_ln_likelihood(&histories));
-    }
-
-    /// Everything that is foreseen of a new customer, against 400,000 simulated ones.
-    #[test]
-    fn what_is_foreseen_is_what_comes() {
-        let p = [0.8, 6.0, 0.7, 2.0];
-        let models: [&dyn OrdersProcess; 4] = [
-            &BgNbd::new(p).unwrap(),
-            &MbgNbd::new(p).unwrap(),
-            &BgNbd::regular(3, p).unwrap(),
-            &MbgNbd::regular(2, p).unwrap(),
-        ];
-        for model in models {
-            let mut random = ChaCha8Rng::seed_from_u64(8);
-            let n = 400_000;
-            let orders: Vec<f64> = (0..n).map(|_| model.simulate(60.0, &mut random).x()).collect();
-            let mean = orders.iter().sum::<f64>() / f64::from(n);
-            let want = model.expected_orders_of_new(60.0);
-            // Five standard errors of a mean whose deviation is about twice itself.
-            assert!((mean / want - 1.0).abs() < 0.02, "{mean}, foreseen {want}");
-            let mut total = 0.0;
-            for count in 0..200 {
-                let probability = model.count_probability_of_new(60.0, count);
-                let seen = orders.iter().filter(|&&x| x == f64::from(count)).count() as f64 / f64::from(n);
-                assert!((seen - probability).abs() < 5.0 * (probability / f64::from(n)).sqrt() + 1e-5, "{count}");
-                total += f64::from(count) * probability;
-            }
-            assert!((total / want - 1.0).abs() < 1e-3, "{total}, foreseen {want}");
-        }
-    }
-
-    /// Orders of regular customers by two routes: roots of unity, and the sum over the probabilities of counts.
-    #[test]
-    fn regular_orders_are_the_mean_of_their_counts() {
-        for k in [2, 3, 6] {
-            let model = MbgNbd::regular(k, [0.9, 1.2, 0.6, 3.0]).unwrap();
-            for (x, t_x, t, horizon) in
-                [(0.0, 0.0, 4.0, 1.0), (3.0, 9.0, 11.0, 6.0), (12.0, 30.0, 30.5, 0.01), (7.0, 20.0, 21.0, 30.0)]
-            {
-                let customer = history(x, t_x, t);
-                let counts = (1..4000).map(|n| f64::from(n) * model.count_probability(&customer, horizon, n as u32));
-                let (want, got) = (counts.sum::<f64>(), model.expected_orders(&customer, horizon));
-                assert!((got / want - 1.0).abs() < 1e-9, "k {k}, {customer:?}, {horizon}: {got:e}, not {want:e}");
-                let none = model.count_probability(&customer, horizon, 0);
-                assert!((none - model.no_order_probability(&customer, horizon)).abs() < 1e-12, "k {k}, {customer:?}");
-            }
-        }
-        // One stage to an order is the plain model.
-        let (plain, regular) = (
-            MbgNbd::new([0.9, 1.2, 0.6, 3.0]).unwrap(),
-            super::super::renewal::Renewal { k: 1, stage: 0, shape: 2.9, u: 3.0 },
-        );
-        let want = mean_orders(plain.a, 4.0, 2.9, 3.0);
-        assert!((regular.mean_orders(plain.a, 4.0) / want - 1.0).abs() < 1e-11);
-    }
-
-    #[test]
-    fn data_that_carry_no_maximum_are_shrunk_and_say_so() {
-        let silent: Vec<Rfm> = (0..1000).map(|i| history(0.0, 0.0, f64::from(1 + i % 300))).collect();
-        let three = vec![history(2.0, 30.0, 90.0), history(0.0, 0.0, 40.0), history(1.0, 3.0, 60.0)];
-        let same = vec![history(4.0, 90.0, 100.0); 500];
-        let steady = vec![history(30.0, 100.0, 100.0); 500];
-        for (name, customers) in [("silent", silent), ("three", three), ("same", same), ("steady", steady)] {
-            let fitted = BgNbd::fit(&Histories::new(&customers)).unwrap();
-            assert!(fitted.shrunk && fitted.stop.is_maximum(), "{name}: {fitted:?}");
-            let (orders, none) = (
-                fitted.params.expected_orders(&customers[0], 90.0),
-                fitted.params.no_order_probability(&customers[0], 90.0),
-            );
-            assert!(orders.is_finite() && none <= 1.0 && fitted.standard_errors.is_none(), "{name}: {fitted:?}");
-        }
-    }
-
-    #[test]
-    fn nobody_and_no_time_are_errors_by_name() {
-        assert!(matches!(BgNbd::fit(&Histories::default()), Err(BtydError::NoCustomers { .. })));
-        let today = Histories::new(&[history(0.0, 0.0, 0.0); 9]);
-        assert!(matches!(BgNbd::fit(&today), Err(BtydError::NoTime { customers: 9, .. })));
-    }
-
-    #[test]
-    fn parameters_are_stored_bit_for_bit_and_checked_on_the_way_in() {
-        let model = BgNbd::new([0.1 + 0.2, 4.413_602_019_013_504, 0.792_922_017_225_597_6, 1e-12]).unwrap();
-        let stored = serde_json::to_string(&model).unwrap();
-        assert_eq!(serde_json::from_str::<BgNbd>(&stored).unwrap(), model);
-        assert!(serde_json::from_str::<BgNbd>(r#"{"r":-1.0,"alpha":1.0,"a":1.0,"b":1.0}"#).is_err());
-        assert!(matches!(BgNbd::new([1.0, f64::NAN, 1.0, 1.0]), Err(BtydError::BadParameter { name: "alpha", .. })));
-    }
-
-    #[test]
-    fn regularity_needs_gaps_and_a_sensible_k() {
-        let histories = sample();
-        assert!(matches!(MbgNbd::fit_regular(2, &histories), Err(BtydError::NoGaps { .. })));
-        assert!(MbgNbd::fit_regular(2, &sample().with_ln_gaps(100.0)).is_ok());
-        assert!(matches!(MbgNbd::fit_regular(0, &histories), Err(BtydError::BadParameter { name: "k", .. })));
-        assert!(matches!(BgNbd::regular(13, [1.0; 4]), Err(BtydError::BadParameter { name: "k", .. })));
-        let stored = serde_json::to_string(&MbgNbd::regular(2, [1.0; 4]).unwrap()).unwrap();
-        assert_eq!(serde_json::from_str::<MbgNbd>(&stored).unwrap().regularity(), 2);
     }
 }

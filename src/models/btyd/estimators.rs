@@ -4,7 +4,8 @@ use linfa::dataset::DatasetBase;
 use linfa::traits::{Fit, PredictInplace};
 use ndarray::{Array1, ArrayBase, Data, Ix2};
 
-use super::model::{BtydModel, OrdersModel, Scorer};
+use super::model::OrdersModel;
+use super::scoring::{BtydModel, Scorer};
 use super::spend::{Spend, SpendModel};
 use super::{BtydError, Histories, Rfm};
 

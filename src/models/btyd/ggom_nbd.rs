@@ -60,11 +60,6 @@ fn ln_leaving<N: Number>(u: f64, (t_x, length): (f64, f64), [a, m, b, s, beta]: 
 }
 
 impl Gompertz {
-    /// Time within which survival and hazard are smooth: their nearest singularity lies further away.
-    fn scale(self) -> f64 {
-        self.beta.min(1.0) / self.b
-    }
-
     /// Distance from `u` to the nearest singularity of survival, where e^(b u) = 1 − beta: a pair at ±π / b beside the
     /// age at which the hazard is half grown. Where beta < 1 one lies on the negative axis, no nearer than the scale, which
     /// the logarithm moves away, and the next at ±2 π / b.
@@ -95,7 +90,7 @@ impl Gompertz {
         let a = alpha + t_x;
         let left = Self { b, s, beta }.after(t_x);
         let ln_value = |u: f64| ln_leaving(u, (t_x, length), [a, m, b, s, beta]);
-        let nodes = left.nodes(a.min(left.scale()), length, ln_value);
+        let nodes = left.nodes(a.min(left.smooth_within()), length, ln_value);
         nodes.into_iter().map(|(u, weight)| (u, weight, ln_value(u))).collect()
     }
 
@@ -222,13 +217,26 @@ impl Lifetime<5> for Gompertz {
         (self.b * self.s).ln() - ln_young(self.b, self.beta, t) + self.ln_survives(t)
     }
 
+    fn smooth_within(self) -> f64 {
+        self.beta.min(1.0) / self.b
+    }
+
+    const MEAN_LIFE_IS_CLOSED: bool = false;
+
     fn mean_life(self, t: f64) -> f64 {
-        if t == 0.0 { 0.0 } else { self.integral(self.scale(), t, |u| self.ln_survives(u)) }
+        if t == 0.0 { 0.0 } else { self.integral(self.smooth_within(), t, |u| self.ln_survives(u)) }
+    }
+
+    fn ln_leaves_first(self, shape: f64, scale: f64, t: f64) -> f64 {
+        let ln_f = |u: f64| self.ln_density(u) - shape * (u / scale).ln_1p();
+        // The density may be far above or below 1: it is taken in units of its value at 0.
+        let at_zero = ln_f(0.0);
+        at_zero + self.integral(self.smooth_within().min(scale), t, |u| ln_f(u) - at_zero).ln()
     }
 
     fn share_with_order(self, shape: f64, scale: f64, t: f64) -> f64 {
         let ln_f = |u: f64| self.ln_survives(u) - (shape + 1.0) * (u / scale).ln_1p();
-        shape / scale * self.integral(self.scale().min(scale), t, ln_f)
+        shape / scale * self.integral(self.smooth_within().min(scale), t, ln_f)
     }
 
     fn at_survival(self, survival: f64) -> f64 {

@@ -41,8 +41,11 @@ pub mod pareto_nbd;
 mod peaked;
 mod population;
 mod power_integral;
+#[cfg(test)]
+mod region;
 mod renewal;
 pub mod sbg;
+mod scoring;
 mod simulated;
 mod spend;
 pub mod tracking;
@@ -58,9 +61,10 @@ pub use fitting::Fitted;
 pub use gamma_gamma::GammaGamma;
 pub use ggom_nbd::GgomNbd;
 pub use history::{Histories, LARGEST, Rfm};
-pub use model::{BtydModel, BtydScore, FitAccount, FittedParameter, OrdersFit, OrdersModel, Scorer};
+pub use model::{FitAccount, FittedParameter, OrdersFit, OrdersModel};
 pub use pareto_nbd::ParetoNbd;
 pub use sbg::{Contracts, ShiftedBetaGeometric};
+pub use scoring::{BtydModel, BtydScore, Scorer};
 pub use spend::{Spend, SpendModel, WhyCredibility};
 
 /// The longest time to the next order that is reported, in days: ten years. Beyond it a median is no forecast.

@@ -26,6 +26,27 @@ impl NegativeBinomial {
         (from..to).map(|n| self.ln_probability(n).exp()).sum()
     }
 
+    /// P(n ticks) for `from` <= n < `to`, by ratios of neighbours from the likeliest of them on.
+    pub(super) fn probabilities(&self, from: u64, to: u64) -> Vec<f64> {
+        let mut probabilities = vec![0.0; (to - from) as usize];
+        if self.u == 0.0 || probabilities.is_empty() {
+            return (from..to).map(|n| if n == 0 { 1.0 } else { 0.0 }).collect();
+        }
+        let share = self.u / (1.0 + self.u);
+        let ratio = |n: f64| share * (self.shape + n) / (n + 1.0); // P(n + 1) / P(n)
+        let mode = ((self.shape - 1.0) * self.u).clamp(from as f64, to as f64 - 1.0) as u64;
+        let peak = self.ln_probability(mode).exp();
+        let place = (mode - from) as usize;
+        probabilities[place] = peak;
+        for i in place + 1..probabilities.len() {
+            probabilities[i] = probabilities[i - 1] * ratio((from + i as u64 - 1) as f64);
+        }
+        for i in (0..place).rev() {
+            probabilities[i] = probabilities[i + 1] / ratio((from + i as u64) as f64);
+        }
+        probabilities
+    }
+
     /// P(ticks >= `n`): beyond the mean the sum of what is there, before it one less the sum of what is not, each from
     /// `n` on, by ratios of neighbours. (The incomplete Beta function of statrs loses digits where `shape` is large.)
     pub(super) fn at_least(&self, n: u64) -> f64 {
@@ -98,6 +119,10 @@ mod tests {
             for n in [1, 2, 7, 100] {
                 let all = ticks.between(0, n) + ticks.at_least(n);
                 assert!((all - 1.0).abs() < 1e-13, "{shape}, {u}, {n}: {all}");
+                for (one, m) in ticks.probabilities(n, n + 300).into_iter().zip(n..) {
+                    let want = ticks.ln_probability(m).exp();
+                    assert!((one - want).abs() <= 1e-11 * want + 1e-300, "{shape}, {u}, {m}: {one:e}, not {want:e}");
+                }
             }
         }
         assert_eq!(NegativeBinomial { shape: 1.0, u: 0.0 }.at_least(1), 0.0);

@@ -83,10 +83,21 @@ impl Lifetime<4> for Pareto {
         (self.s / self.beta).ln() - (self.s + 1.0) * (t / self.beta).ln_1p()
     }
 
+    fn smooth_within(self) -> f64 {
+        self.beta
+    }
+
+    const MEAN_LIFE_IS_CLOSED: bool = true;
+
     /// `beta / (s − 1) (1 − (1 + t / beta)^−(s − 1))`, whose limit at `s = 1` is a logarithm.
     fn mean_life(self, t: f64) -> f64 {
         let (power, grown) = (self.s - 1.0, (t / self.beta).ln_1p());
         self.beta * if power == 0.0 { grown } else { -(-power * grown).exp_m1() / power }
+    }
+
+    /// The density of the end, `s / beta (1 + u / beta)^−(s + 1)`, over those without an order.
+    fn ln_leaves_first(self, shape: f64, scale: f64, t: f64) -> f64 {
+        (self.s / self.beta).ln() + ln_power_integral(shape, scale, self.s + 1.0, self.beta, t)
     }
 
     /// The density of the next order, `shape / scale (1 + u / scale)^−(shape + 1)`, over those still alive.

@@ -13,6 +13,7 @@
 
 use super::beta_mean::beta_mean;
 use super::negative_binomial::NegativeBinomial;
+use crate::math::quadrature::Node;
 
 /// A customer in stage `stage` of `k`, at rates Gamma(`shape`), over `u` scales of time.
 #[derive(Debug, Clone, Copy)]
@@ -39,50 +40,98 @@ impl Renewal {
         if self.u == 0.0 {
             return 0.0;
         }
+        let (reached, few) = self.reached();
+        let roots = self.roots();
+        let steepness = (self.shape + f64::from(self.k)) * self.u + f64::from(self.k);
+        beta_mean(a, b, steepness, steepness, |p, z| self.orders(&reached, few, &roots, p, z))
+    }
+
+    /// The mean by a rule for the distribution of p.
+    pub(super) fn mean_by_rule(&self, rule: &[Node]) -> f64 {
+        if self.u == 0.0 {
+            return 0.0;
+        }
+        let (reached, few) = self.reached();
+        let roots = self.roots();
+        rule.iter().map(|&(p, weight)| weight * self.orders(&reached, few, &roots, p, 1.0 - p)).sum()
+    }
+
+    /// P(the i-th order is reached) for the short sums, and whether these hold all that there is, whatever p.
+    fn reached(&self) -> (Vec<f64>, bool) {
         let ticks = NegativeBinomial { shape: self.shape, u: self.u };
         let (k, stage) = (u64::from(self.k), u64::from(self.stage));
-        // P(the i-th order is reached), from the last: a tail and what lies before it.
+        let (first, end) = (k - stage, k * ORDERS - stage); // ticks of the first order, and of the last
+        let counts = ticks.probabilities(first, end);
+        // From the last: a tail and what lies before it.
         let mut reached = vec![0.0; ORDERS as usize];
-        let mut tail = ticks.at_least(k * ORDERS - stage);
-        for i in (1..=ORDERS).rev() {
-            reached[i as usize - 1] = tail;
-            if i > 1 {
-                tail += ticks.between(k * (i - 1) - stage, k * i - stage);
-            }
+        let mut tail = ticks.at_least(end);
+        reached[ORDERS as usize - 1] = tail;
+        for (i, of_order) in counts.chunks(k as usize).enumerate().rev() {
+            tail += of_order.iter().sum::<f64>();
+            reached[i] = tail;
         }
         // Of few ticks at wild rates, those of the wildest are more than the short sum holds.
         let few = self.shape * self.u < FEW_TICKS && reached[reached.len() - 1] < f64::EPSILON * reached[0];
-        let orders = |p: f64, z: f64| {
-            if few || z < UNLIKELY_TO_STAY { sum(&reached, z) } else { self.by_roots(p, z) }
-        };
-        let steepness = (self.shape + f64::from(self.k)) * self.u + f64::from(self.k);
-        beta_mean(a, b, steepness, steepness, orders)
+        (reached, few)
     }
 
-    /// The formula of the module at p = 1 − z, for z that is not small.
-    fn by_roots(&self, p: f64, z: f64) -> f64 {
+    /// The expected orders of those who leave with chance p = 1 − z.
+    fn orders(&self, reached: &[f64], few: bool, roots: &[Root], p: f64, z: f64) -> f64 {
+        if few || z < UNLIKELY_TO_STAY { sum(reached, z) } else { self.by_roots(roots, p, z) }
+    }
+
+    /// The formula of the module at p = 1 − z, for z that is not small. A root and its conjugate give the same real part.
+    fn by_roots(&self, roots: &[Root], p: f64, z: f64) -> f64 {
         let k = f64::from(self.k);
         let ln_v = (-p).ln_1p() / k;
-        let (v, power) = (ln_v.exp(), f64::from(self.stage + 1));
+        let v = ln_v.exp();
         let s = -ln_v.exp_m1(); // 1 − v on the real axis
-        let real = if s == 0.0 { self.shape * self.u } else { -(-self.shape * (self.u * s).ln_1p()).exp_m1() / s };
-        let mut total = (power * ln_v).exp() * real;
-        for l in 1..self.k {
-            let angle = std::f64::consts::TAU * f64::from(l) / k;
-            let (one_less, other) = (1.0 - v * angle.cos(), -v * angle.sin()); // s = 1 − v e^(i angle)
+        let mut total = if s == 0.0 { self.shape * self.u } else { self.real(s) };
+        for root in roots {
+            let (re, im) = (1.0 - v * root.cos, -v * root.sin); // s = 1 − v e^(i angle)
+            if root.sin == 0.0 {
+                total += root.power_cos * self.real(re);
+                continue;
+            }
             // (1 + u s)^−shape
-            let (re, im) = (1.0 + self.u * one_less, self.u * other);
-            let (size, turn) = ((-self.shape * re.hypot(im).ln()).exp(), -self.shape * im.atan2(re));
-            let (top_re, top_im) = (1.0 - size * turn.cos(), -size * turn.sin());
-            let norm = one_less * one_less + other * other;
-            let (h_re, h_im) =
-                ((top_re * one_less + top_im * other) / norm, (top_im * one_less - top_re * other) / norm);
-            let v_power = (power * ln_v).exp();
-            let (w_re, w_im) = (v_power * (power * angle).cos(), v_power * (power * angle).sin());
-            total += w_re * h_re - w_im * h_im;
+            let (base, across) = (1.0 + self.u * re, self.u * im);
+            let size = (-0.5 * self.shape * (base * base + across * across).ln()).exp();
+            let (sin, cos) = (-self.shape * across.atan2(base)).sin_cos();
+            let (top_re, top_im) = (1.0 - size * cos, -size * sin);
+            let norm = re * re + im * im;
+            let (h_re, h_im) = ((top_re * re + top_im * im) / norm, (top_im * re - top_re * im) / norm);
+            total += 2.0 * (root.power_cos * h_re - root.power_sin * h_im);
         }
-        (total / (k * z)).max(0.0)
+        let v_power = (f64::from(self.stage + 1) * ln_v).exp();
+        (v_power * total / (k * z)).max(0.0)
     }
+
+    /// H on the real axis, `s > 0`.
+    fn real(&self, s: f64) -> f64 {
+        -(-self.shape * (self.u * s).ln_1p()).exp_m1() / s
+    }
+
+    /// The roots of unity in the upper half, but 1 itself.
+    fn roots(&self) -> Vec<Root> {
+        let root = |l: u32| {
+            if 2 * l == self.k {
+                let power_cos = if self.stage % 2 == 0 { -1.0 } else { 1.0 };
+                return Root { cos: -1.0, sin: 0.0, power_cos, power_sin: 0.0 };
+            }
+            let angle = std::f64::consts::TAU * f64::from(l) / f64::from(self.k);
+            let (power_sin, power_cos) = (f64::from(self.stage + 1) * angle).sin_cos();
+            Root { cos: angle.cos(), sin: angle.sin(), power_cos, power_sin }
+        };
+        (1..=self.k / 2).map(root).collect()
+    }
+}
+
+/// A k-th root of unity, and its power `stage + 1`.
+struct Root {
+    cos: f64,
+    sin: f64,
+    power_cos: f64,
+    power_sin: f64,
 }
 
 /// Σ z^(i − 1) P(the i-th order is reached), Horner's way.
