@@ -1,5 +1,8 @@
 //! The programs as a user types them: what they print and where, how they end, what they leave behind.
 
+#[path = "cli/clv.rs"]
+mod clv;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -189,12 +192,18 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
             &[
                 "as-of",
                 "config",
+                "covariates",
                 "events",
                 "holdout-days",
                 "horizon-days",
+                "leave-covariates",
+                "memory",
                 "model",
+                "order-covariates",
                 "out",
+                "period",
                 "rejects",
+                "spill-dir",
                 "table",
                 "unit",
                 "yearly-rate",
@@ -842,9 +851,15 @@ fn the_commands_of_the_readme_work_when_typed() {
         let path = entry.unwrap().path();
         fs::copy(&path, here.path().join("data").join(path.file_name().unwrap())).unwrap();
     }
-    let customer = |n: u32| format!("{n},{},{}.0,{}.0,{}.5\n", n % 4, n % 4 * (9 + n % 3), 40 + n % 20, 10 + n % 7);
+    let customer = |n: u32| {
+        let orders = format!("{n},{},{}.0,{}.0,{}.5", n % 4, n % 4 * (9 + n % 3), 40 + n % 20, 10 + n % 7);
+        format!("{orders},{},{}\n", n % 5 % 2, ["web", "shop", "app"][(n % 7 % 3) as usize])
+    };
     let table: String = (0..300).map(customer).collect();
-    fs::write(here.path().join("rfm.csv"), format!("customer_id,frequency,recency,T,monetary_value\n{table}")).unwrap();
+    let columns = "customer_id,frequency,recency,T,monetary_value,gender,channel";
+    fs::write(here.path().join("rfm.csv"), format!("{columns}\n{table}")).unwrap();
+    fs::write(here.path().join("contracts.csv"), "periods,cancelled,customers\n1,1,30\n2,1,20\n3,1,9\n3,0,80\n")
+        .unwrap();
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let programs = Path::new(TRAIN).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bellwether::bundle::Bundle;
 use bellwether::cli::{self, CommonFlags, MemoryFlags, Terminal};
-use bellwether::clv::{self, ClvModel, ClvOptions, ClvSource, TimeUnit};
+use bellwether::clv::{self, ClvModel, ClvOptions, ClvSource, Covariates, EventsSource, Period, TimeUnit};
 use bellwether::config::{Config, DEFAULT};
 use bellwether::demo;
 use bellwether::error::{Error, ExitCode};
@@ -176,15 +176,22 @@ Examples:
   bellwether-train clv --events shop.parquet --as-of 2026-08-21
   bellwether-train clv --events 'data/*.csv' --holdout-days 90 --unit weeks --out customers.csv
   bellwether-train clv --table rfm.csv --unit weeks --model mbg-nbd --model pareto-nbd
+  bellwether-train clv --table rfm.csv --covariates gender,channel
+  bellwether-train clv --events gifts.csv --model bg-bb --period month
+  bellwether-train clv --table contracts.csv --model sbg --period year
 
 Fits on what happened before the holdout, judges in it; OUT holds what the best model, fitted on all,
-foresees of each customer. A churn score is the probability of no order, not that of being alive.")]
+foresees of each customer. A churn score is the probability of no order, not that of being alive.
+Covariates are columns of the table: numbers, or up to 20 words, one column for each but the first.
+For bg-bb a table holds whole numbers of opportunities: frequency, recency, T, and customers, their number.
+For sbg it holds contracts, `periods,cancelled` (1 if it ended then, 0 if it lasts), or cohorts,
+`cohort,period,active` with period 0, 1, 2 and so on.")]
 struct Clv {
     /// Files, folders, globs or hive partitions of events: Parquet, CSV, TSV, NDJSON, each plain, gzip or zstd
     #[arg(long, short, required_unless_present = "table", conflicts_with = "table", num_args = 1.., value_name = "PATH")]
     events: Vec<String>,
     /// CSV of customers instead: customer_id, frequency, recency, T, monetary_value
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "as_of", "holdout_days", "rejects"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "as_of", "holdout_days", "rejects", "memory"])]
     table: Option<PathBuf>,
     /// Settings in TOML; only what differs from the defaults
     #[arg(long, short, value_name = "FILE")]
@@ -195,9 +202,21 @@ struct Clv {
     /// Last days before as_of to judge in, 0 for none [default: a third of the time seen, at most 365]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=3650))]
     holdout_days: Option<u16>,
-    /// A model to fit; several times for several [default: all]
+    /// A model to fit; several times for several [default: all but bg-bb and sbg, which stand alone]
     #[arg(long, value_enum, value_name = "MODEL")]
     model: Vec<ClvModel>,
+    /// Columns of the table that may shift how often customers order and how soon they leave
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "table", conflicts_with_all = ["order_covariates", "leave_covariates"])]
+    covariates: Vec<String>,
+    /// Columns that may shift how often they order alone
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "table")]
+    order_covariates: Vec<String>,
+    /// Columns that may shift how soon they leave alone
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "table")]
+    leave_covariates: Vec<String>,
+    /// Period of bg-bb and sbg: week, month, year, or a number of days
+    #[arg(long, default_value = "month", value_name = "PERIOD")]
+    period: Period,
     /// Unit of the times of a table, and of printed parameters
     #[arg(long, value_enum, default_value = "days", value_name = "UNIT")]
     unit: TimeUnit,
@@ -213,6 +232,8 @@ struct Clv {
     /// File for rows that cannot be used
     #[arg(long, default_value = "rejects.ndjson", value_name = "FILE")]
     rejects: PathBuf,
+    #[command(flatten)]
+    memory: MemoryFlags,
 }
 
 #[derive(Args)]
@@ -376,19 +397,27 @@ fn run_clv(asked: Clv, common: &CommonFlags, terminal: &Terminal) -> Result<Exit
         Some(table) => ClvSource::Table(table),
         None => {
             let source = Source { events: asked.events, config: asked.config };
-            ClvSource::Events {
+            ClvSource::Events(EventsSource {
                 config: Box::new(source.config()?),
                 events: source.events,
                 as_of: asked.as_of,
                 holdout_days: asked.holdout_days,
                 rejects: asked.rejects,
-            }
+                budget: asked.memory.budget(),
+            })
         }
+    };
+    let of_both = asked.covariates;
+    let covariates = Covariates {
+        of_orders: of_both.iter().cloned().chain(asked.order_covariates).collect(),
+        of_leaving: of_both.iter().cloned().chain(asked.leave_covariates).collect(),
     };
     let options = ClvOptions {
         source,
         models: asked.model,
+        covariates,
         unit: asked.unit,
+        period: asked.period,
         horizon_days: asked.horizon_days,
         yearly_rate: asked.yearly_rate,
         out: asked.out,

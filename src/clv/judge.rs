@@ -37,18 +37,9 @@ pub struct Holdout {
 pub(super) fn line(orders: &OrdersFit, population: &Population, unit: TimeUnit) -> Result<ModelLine, BtydError> {
     let sample = &population.calibration;
     let histories = sample.histories();
-    let mut account = orders.account();
-    for parameter in &mut account.parameters {
-        let scale = unit.days().powi(parameter.time_power);
-        parameter.value /= scale;
-        parameter.standard_error = parameter.standard_error.map(|error| error / scale);
-    }
-    // A density by so many times.
-    account.ln_likelihood += histories.totals().0 * unit.days().ln();
+    let account = orders.account().in_units(unit.days(), histories.totals().0); // a density by so many times
     // k is chosen, too.
-    let chosen = if account.model.contains("CNBD") { 1.0 } else { 0.0 };
-    let free = account.parameters.len() as f64 + chosen;
-    let bic = free * (histories.customers() as f64).ln() - 2.0 * account.ln_likelihood;
+    let bic = account.bic(u32::from(account.model.contains("CNBD")));
     let holdout = match &population.holdout {
         Some(later) => Some(judge(orders, population, later)?),
         None => None,

@@ -1,16 +1,15 @@
 //! Customers to learn from, and what they did later.
 
-use std::path::Path;
-
+use super::EventsSource;
+use super::covariates::Described;
 use super::error::ClvError;
-use crate::config::Config;
 use crate::error::Error;
 use crate::models::btyd::{BtydError, Histories, Rfm, Spend};
 use crate::models::occurrence::{Subject, SubjectReader};
 use crate::pipeline::read_timelines;
 use crate::progress::Observer;
 use crate::time::Day;
-use crate::timeline::{Budget, History, Partition, SpillError, Timelines};
+use crate::timeline::{History, Partition, SpillError, Timelines};
 
 /// Histories of customers up to a day, in the order of the timelines or of the table.
 #[derive(Debug, Default)]
@@ -21,6 +20,8 @@ pub(super) struct Sample {
     pub means: Vec<Option<f64>>,
     /// Sum of the logarithms of the days between neighbouring orders; unknown of a table.
     pub ln_gaps: Option<f64>,
+    /// What may shift orders and leaving; of a table that was asked for it.
+    pub covariates: Option<Described>,
 }
 
 impl Sample {
@@ -89,17 +90,23 @@ struct Customer {
     before: Option<History>,
 }
 
+/// Events as read, and the days that part them.
+pub(super) struct Seen {
+    pub timelines: Timelines,
+    pub reader: SubjectReader,
+    /// The first order of all.
+    pub first: Day,
+    /// The first day that the calibration does not see.
+    pub end: Day,
+    pub as_of: Day,
+    pub holdout_days: u16,
+}
+
 /// Reads events; the last `holdout_days` before `as_of` are kept for judging.
-pub(super) fn from_events(
-    events: &[String],
-    config: &Config,
-    as_of: Option<Day>,
-    holdout_days: Option<u16>,
-    rejects: &Path,
-    observer: &dyn Observer,
-) -> Result<Population, Error> {
-    let (timelines, _) = read_timelines(events, config, as_of, Some(rejects), None, &Budget::default(), observer)?;
-    let as_of = as_of.unwrap_or_else(|| {
+pub(super) fn open(source: &EventsSource, observer: &dyn Observer) -> Result<Seen, Error> {
+    let EventsSource { events, config, rejects, budget, .. } = source;
+    let (timelines, _) = read_timelines(events, config, source.as_of, Some(rejects), None, budget, observer)?;
+    let as_of = source.as_of.unwrap_or_else(|| {
         let day = timelines.last_day.plus(1);
         observer.note(&format!("as_of is {day}, the day after the last event"));
         day
@@ -108,7 +115,7 @@ pub(super) fn from_events(
     let reader = subject.reader(&timelines.vocabularies);
     let first = first_order(&timelines, &reader, as_of)?.ok_or(ClvError::Nobody)?;
     let seen = as_of.since(first);
-    let holdout_days = match holdout_days {
+    let holdout_days = match source.holdout_days {
         Some(days) => days,
         None if seen < LEAST_DAYS => {
             observer.note(&format!("{seen} days of orders are too few for a holdout"));
@@ -117,6 +124,13 @@ pub(super) fn from_events(
         None => (seen / HOLDOUT_PART).min(LONGEST_HOLDOUT) as u16,
     };
     let end = as_of.plus(-i32::from(holdout_days));
+    Ok(Seen { timelines, reader, first, end, as_of, holdout_days })
+}
+
+/// Orders of everybody, and what came in the holdout.
+pub(super) fn from_events(source: &EventsSource, observer: &dyn Observer) -> Result<Population, Error> {
+    let Seen { timelines, reader, first, end, as_of, holdout_days } = open(source, observer)?;
+    let seen = as_of.since(first);
     let customers = customers(&timelines, &reader, end, as_of)?;
     let whole = sample(customers.iter().map(|customer| (customer, &customer.history)), as_of)?;
     if holdout_days == 0 {

@@ -2,41 +2,29 @@
 
 use std::path::Path;
 
+use super::covariates::Covariates;
+use super::csv_table::CsvTable;
 use super::error::ClvError;
 use super::population::{Population, Sample};
 use crate::models::btyd::Rfm;
 
 /// Reads `customer_id, frequency, recency, T, monetary_value` from CSV; times are in units of `unit` days. Names are read
-/// in any case; other columns are passed over. Without an id a customer is the number of the row; a `monetary_value` is
-/// the mean of repeat orders, and is not read where there are none.
-pub(super) fn read(path: &Path, unit: f64) -> Result<Population, ClvError> {
-    let unreadable = |source| ClvError::Unreadable { path: path.into(), source };
-    let mut table = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(unreadable)?;
-    let names = table.headers().map_err(unreadable)?.clone();
-    let at = |name: &str| names.iter().position(|held| held.eq_ignore_ascii_case(name));
-    let needed = |column: &'static str| {
-        let missing =
-            || ClvError::NoColumn { path: path.into(), column, found: names.iter().map(String::from).collect() };
-        at(column).ok_or_else(missing)
-    };
-    let (frequency, recency, age) = (needed("frequency")?, needed("recency")?, needed("T")?);
-    let (id, money) = (at("customer_id"), at("monetary_value"));
-    let mut sample = Sample::default();
-    for (record, row) in table.records().zip(1..) {
-        let record = record.map_err(unreadable)?;
-        let number = |at: usize, column: &'static str| {
-            let found = &record[at];
-            let no_number = || ClvError::NoNumber { path: path.into(), row, column, found: found.into() };
-            found.parse::<f64>().map_err(|_| no_number())
-        };
-        let x = number(frequency, "frequency")?;
-        let (t_x, t) = (number(recency, "recency")? * unit, number(age, "T")? * unit);
-        let history = Rfm::new(x, t_x, t).map_err(|source| ClvError::BadRow { path: path.into(), row, source })?;
+/// in any case; columns that are not asked for are passed over. Without an id a customer is the number of the row; a
+/// `monetary_value` is the mean of repeat orders, and is not read where there are none.
+pub(super) fn read(path: &Path, unit: f64, covariates: &Covariates) -> Result<Population, ClvError> {
+    let table = CsvTable::read(path)?;
+    let (frequency, recency) = (table.needed(&["frequency"])?, table.needed(&["recency"])?);
+    let (age, id, money) = (table.needed(&["T"])?, table.place(&["customer_id"]), table.place(&["monetary_value"]));
+    let mut sample = Sample { covariates: covariates.describe(&table)?, ..Sample::default() };
+    for row in 0..table.rows() {
+        let x = table.number(row, frequency)?;
+        let (t_x, t) = (table.number(row, recency)? * unit, table.number(row, age)? * unit);
+        let history = Rfm::new(x, t_x, t).map_err(|source| table.bad_row(row, source))?;
         let mean = match money {
-            Some(at) if x > 0.0 && !record[at].is_empty() => Some(number(at, "monetary_value")?),
+            Some(at) if x > 0.0 && !table.text(row, at).is_empty() => Some(table.number(row, at)?),
             _ => None,
         };
-        sample.ids.push(id.map_or_else(|| row.to_string(), |at| record[at].to_string()));
+        sample.ids.push(id.map_or_else(|| (row + 1).to_string(), |at| table.text(row, at).to_string()));
         sample.rfms.push(history);
         sample.means.push(mean);
     }
@@ -54,7 +42,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rfm.csv");
         std::fs::write(&path, text).unwrap();
-        read(&path, 7.0)
+        read(&path, 7.0, &Covariates::default())
     }
 
     #[test]
