@@ -1,9 +1,12 @@
 //! How often an event will occur and what it will bring: buy-till-you-die for customers who have done it,
 //! the experience of similar newcomers for those who never have.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
-use super::btyd::{BtydError, BtydModel, Histories, OrdersModel, Rfm, Spend};
+use super::btyd::{BtydError, BtydModel, Histories, OrdersModel, Rfm, Scorer, Spend};
 use crate::features::is_order_line;
 use crate::time::Day;
 use crate::timeline::{Event, History, SpillError, Timeline, Timelines, Vocabularies};
@@ -86,6 +89,43 @@ pub struct OccurrenceModel {
     pub occurrences_per_day: f64,
     /// Mean money of a day with one: what the next is worth where nobody has ever repeated.
     pub mean_day_value: f64,
+    #[serde(skip)]
+    scorers: Scorers,
+}
+
+/// Scorers by horizon: what customers share is computed once, however many parts they come in. No part of the model: a
+/// copy has its own, and equality does not look at it.
+#[derive(Default)]
+struct Scorers(Mutex<Vec<(i32, Arc<Scorer>)>>);
+
+impl Scorers {
+    fn at(&self, btyd: &BtydModel, horizon_days: i32) -> Result<Arc<Scorer>, BtydError> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, scorer)) = held.iter().find(|(days, _)| *days == horizon_days) {
+            return Ok(Arc::clone(scorer));
+        }
+        let scorer = Arc::new(btyd.scorer(f64::from(horizon_days))?);
+        held.push((horizon_days, Arc::clone(&scorer)));
+        Ok(scorer)
+    }
+}
+
+impl Clone for Scorers {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Scorers {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Scorers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scorers")
+    }
 }
 
 /// What is expected of one customer.
@@ -119,7 +159,8 @@ impl OccurrenceModel {
             histories.iter().fold((0u64, 0u64), |(o, d), h| (o + u64::from(h.occurrences), d + u64::from(h.days)));
         let days = days.max(1) as f64;
         let subject = subject.clone();
-        Ok(Self { subject, btyd, occurrences_per_day: occurrences as f64 / days, mean_day_value: value / days })
+        let (occurrences_per_day, mean_day_value) = (occurrences as f64 / days, value / days);
+        Ok(Self { subject, btyd, occurrences_per_day, mean_day_value, scorers: Scorers::default() })
     }
 
     /// Expectations for histories known at `as_of`, in their order.
@@ -127,7 +168,7 @@ impl OccurrenceModel {
     /// # Errors
     /// A history beyond the range of the model.
     pub fn expect(&self, histories: &[History], as_of: Day, horizon_days: i32) -> Result<Vec<Expectation>, BtydError> {
-        let scorer = self.btyd.scorer(f64::from(horizon_days))?;
+        let scorer = self.scorers.at(&self.btyd, horizon_days)?;
         let one = |history: &History| {
             let repeat_value = (history.days > 1).then(|| history.repeat_value());
             let score = scorer.score(&rfm(history, as_of)?, repeat_value);

@@ -170,7 +170,7 @@ pub fn foreseen(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::events::{EventBatch, Ids, Labels};
     use crate::time::DAY_MICROS;
@@ -179,7 +179,7 @@ mod tests {
     const CUT_OFFS: [Day; 2] = [Day(150), Day(210)];
 
     /// Orders of 160 customers, each of whom comes at a pace of their own until they leave, one in five never again.
-    fn orders() -> Vec<(String, i32, f64)> {
+    pub(crate) fn orders() -> Vec<(String, i32, f64)> {
         let of = |i: i32| {
             let (first, pace, last) = (i * 7 % 130, 5 + i * 11 % 37, 60 + i * 53 % 300);
             let repeats = if i % 5 == 0 { 0 } else { (last - first).max(0) / pace };
@@ -188,7 +188,8 @@ mod tests {
         (0..160).flat_map(of).chain([("late".to_string(), 200, 5.0)]).collect()
     }
 
-    fn timelines(orders: &[(String, i32, f64)]) -> Timelines {
+    /// Purchases: customer, day, money.
+    pub(crate) fn timelines(orders: &[(String, i32, f64)]) -> Timelines {
         let batch = EventBatch {
             customer: Ids::Texts(orders.iter().map(|order| Some(order.0.as_str())).collect()),
             time: orders.iter().map(|order| i64::from(order.1) * DAY_MICROS).collect(),
