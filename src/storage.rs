@@ -8,6 +8,9 @@
 //! | `.NAME.tmp-PID-N` | a file or folder being built, or one being deleted | removes it |
 //! | `.NAME.old-PID-N` | the former folder `NAME`, moved aside a moment before the new one moves in | renames it back when `NAME` is missing, removes it otherwise |
 //!
+//! On Linux, and on file systems that can do it, the new folder and the former one change places in one step, so that
+//! `NAME` is never missing and there is no `.old`.
+//!
 //! So the rule of recovery is: *a run that was killed has changed nothing, unless its new folder is already in
 //! place.* A live run holds an advisory lock on its files in progress; what is locked is left alone, so
 //! several runs may share a folder. Where a file system has no locks, leftovers count as dead.
@@ -34,6 +37,12 @@ use rayon::prelude::*;
 
 use crate::error::FileError;
 
+mod exchange;
+mod lock;
+
+use exchange::exchange;
+pub use lock::RunLock;
+
 /// Tries to put a folder in place while other runs do the same with theirs; each try loses to one of them.
 const SWAP_TRIES: usize = 64;
 
@@ -57,10 +66,10 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io:
 
 /// Builds a folder aside and puts it in the place of `target` whole; returns what `build` returns.
 ///
-/// `build` gets an empty folder beside `target`. When it succeeds everything in the folder is synced, the former
-/// folder is renamed aside, the new one renamed in, the former one removed. Between the two renames, for an
-/// instant, there is no `target`; a run killed just then is undone by the next (see [`recover`], which this
-/// calls first). Missing parent folders are created.
+/// `build` gets an empty folder beside `target`. When it succeeds everything in the folder is synced, the two folders
+/// change places, and the former one is removed. Where the system cannot do that in one step, the former is renamed
+/// aside and the new one renamed in: between the two, for an instant, there is no `target`, and a run killed just
+/// then is undone by the next (see [`recover`], which this calls first). Missing parent folders are created.
 ///
 /// # Errors
 /// Those of `build` and of the system; then everything built is removed and the former folder stays.
@@ -101,6 +110,44 @@ pub fn replace_file<T, E: From<FileError>>(target: &Path, build: impl FnOnce(&Pa
     temporary.done = true;
     sync_folder(&parent).map_err(FileError::at("write", target))?;
     Ok(result)
+}
+
+/// A file that is being written beside its target, and takes its place when it is done; dropped before that, it is gone.
+/// A killed run's is cleared by [`recover`].
+#[derive(Debug)]
+pub(crate) struct PendingFile {
+    temporary: Temporary,
+    file: File,
+    target: PathBuf,
+}
+
+impl PendingFile {
+    /// An empty one beside `target`, whose folder is created when it is missing.
+    pub(crate) fn create(target: &Path) -> Result<Self, FileError> {
+        let parent = parent_of(target);
+        fs::create_dir_all(&parent).map_err(FileError::at("create the folder", &parent))?;
+        recover(&parent)?;
+        let (temporary, file) = Temporary::create(target, Kind::File)?;
+        Ok(Self { temporary, file, target: target.into() })
+    }
+
+    /// Puts what was written in the place of the target.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.temporary.path, &self.target)?;
+        self.temporary.done = true;
+        sync_folder(&parent_of(&self.target))
+    }
+}
+
+impl Write for PendingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Clears `parent` of what killed runs left there, by the rule in the module's docs. A missing folder is fine.
@@ -322,6 +369,7 @@ enum Kind {
 }
 
 /// Removed on drop unless `done`, so that errors and panics leave nothing behind.
+#[derive(Debug)]
 struct Temporary {
     path: PathBuf,
     done: bool,
@@ -395,6 +443,16 @@ impl Leftover {
 fn swap_in(new: &Path, target: &Path) -> io::Result<()> {
     let parent = parent_of(target);
     for _ in 0..SWAP_TRIES {
+        match exchange(new, target) {
+            Ok(true) => {
+                sync_folder(&parent)?;
+                let _ = remove(new); // the former folder now; a leftover goes with the next run
+                return Ok(());
+            }
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // there is no former one
+            Err(error) => return Err(error),
+        }
         let former = match lock_folder(target)? {
             None => None,
             Some(lock) => {

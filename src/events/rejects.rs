@@ -6,10 +6,10 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::error::EventsError;
 use crate::error::FileError;
+use crate::storage::PendingFile;
 
 /// Why a row cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ pub(crate) struct Rejects {
 #[derive(Debug)]
 enum Output {
     /// Beside the file that it becomes.
-    Aside(NamedTempFile),
+    Aside(PendingFile),
     /// A device or a pipe, such as `/dev/null`: neither replaced nor removed.
     Device(std::fs::File),
 }
@@ -142,24 +142,11 @@ impl Rejects {
                 Some((path.to_path_buf(), BufWriter::new(Output::Device(device))))
             }
             Some(path) => {
-                let folder = match path.parent() {
-                    Some(parent) if !parent.as_os_str().is_empty() => parent,
-                    _ => Path::new("."),
-                };
                 if path.is_dir() {
                     let source = std::io::Error::from(std::io::ErrorKind::IsADirectory);
                     return Err(FileError { action: "write the rejects file", path: path.into(), source }.into());
                 }
-                std::fs::create_dir_all(folder).map_err(FileError::at("create the folder", folder))?;
-                let mut builder = tempfile::Builder::new();
-                builder.prefix(".rejects-");
-                #[cfg(unix)]
-                {
-                    // As any other file: what the process's mask leaves, not the owner alone.
-                    use std::os::unix::fs::PermissionsExt;
-                    builder.permissions(std::fs::Permissions::from_mode(0o666));
-                }
-                let file = builder.tempfile_in(folder).map_err(FileError::at("write the rejects file", path))?;
+                let file = PendingFile::create(path)?;
                 Some((path.to_path_buf(), BufWriter::new(Output::Aside(file))))
             }
         };
@@ -194,10 +181,7 @@ impl Rejects {
         let write = FileError::at("write the rejects file", &path);
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error);
         let kept = file.and_then(|file| match file {
-            Output::Aside(file) => {
-                file.as_file().sync_all()?;
-                file.persist(&path).map(drop).map_err(|error| error.error)
-            }
+            Output::Aside(file) => file.finish(),
             Output::Device(_) => Ok(()), // everything was flushed
         });
         kept.map_err(write)?;
