@@ -25,6 +25,7 @@ fn scoring(criterion: &mut Criterion) {
     };
     let (events, as_of) = shop(FITTED_ON, 1);
     let options = FitOptions {
+        attributes: Vec::new(),
         events,
         config: Config::default(),
         as_of: Some(as_of),

@@ -70,6 +70,7 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
     let as_of = simulated.last_day.plus(1);
     let models = root.join("models/demo");
     let options = FitOptions {
+        attributes: Vec::new(),
         events: events.clone(),
         config,
         as_of: Some(as_of),
@@ -83,6 +84,7 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
 
     let segments = Segments::load(&criteria)?;
     let options = RunOptions {
+        attributes: Vec::new(),
         bundle: models.clone(),
         events,
         as_of: Some(as_of),

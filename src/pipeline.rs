@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::bundle::{Bundle, ColumnNote, Manifest};
 use crate::config::Config;
 use crate::error::{Error, ExitCode, Explain, Reason};
-use crate::events::{Events, ReadLimit, ReadSummary};
-use crate::features::{ExportOptions, Feature, Inputs, Plan, Sweep, export, unheard_events};
+use crate::events::{Events, ExtraColumn, ExtraKind, ReadLimit, ReadSummary, Role};
+use crate::features::{AttributeKind, ExportOptions, Feature, Inputs, Plan, Sweep, export, unheard_events};
 use crate::progress::Observer;
 use crate::report::{self, Fact, Report, format};
 use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions};
@@ -17,7 +17,7 @@ use crate::segments::Segments;
 use crate::sink::FileFormat;
 use crate::split::Split;
 use crate::time::Day;
-use crate::timeline::{Budget, TimelineBuilder, Timelines};
+use crate::timeline::{Attributes, AttributesBuilder, Budget, TimelineBuilder, Timelines};
 use crate::training::{self, OrdersChoice};
 
 /// What `fit` is asked to do.
@@ -25,6 +25,8 @@ use crate::training::{self, OrdersChoice};
 pub struct FitOptions {
     /// Files, folders or globs of events.
     pub events: Vec<String>,
+    /// The same of what is known of customers beside their events; the one of the settings when empty.
+    pub attributes: Vec<String>,
     /// Settings.
     pub config: Config,
     /// The first day that must not be seen; the day after the last event when absent.
@@ -84,13 +86,74 @@ impl Explain for NothingBefore {
     }
 }
 
-/// Reads all that may be seen at `as_of` into timelines; rows that cannot be used go to `rejects`. `numbers` names the
+/// Files of attributes: those that were named, or the one of the settings.
+fn attribute_files(named: &[String], config: &Config) -> Vec<String> {
+    let path = &config.attributes.path;
+    if named.is_empty() && !path.is_empty() { vec![path.clone()] } else { named.to_vec() }
+}
+
+/// Attributes that may be seen at `as_of`, and the account of their rows.
+fn read_attributes(
+    specs: &[String],
+    config: &Config,
+    as_of: Option<Day>,
+    rejects: Option<&Path>,
+    observer: &dyn Observer,
+) -> Result<(Attributes, ReadSummary), Error> {
+    let (table, has_validity) = Events::open_attributes(specs, config)?;
+    observer.stage("reading attributes");
+    let kind = |extra: &ExtraColumn| match extra.kind {
+        ExtraKind::Number => AttributeKind::Number,
+        ExtraKind::Bool => AttributeKind::Flag,
+        ExtraKind::Text => AttributeKind::Text,
+    };
+    let columns: Vec<(String, AttributeKind)> =
+        table.extras().iter().map(|extra| (extra.name.to_string(), kind(extra))).collect();
+    let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
+    observer.note(&format!(
+        "attributes: customer_id = `{}`, {}; {}",
+        table.mapping().columns.get(&Role::CustomerId).map_or("", |mapped| mapped.column.as_str()),
+        match table.mapping().columns.get(&Role::Ts) {
+            Some(mapped) if has_validity => format!("each row holds from `{}` on", mapped.column),
+            _ => "there is no `valid_from`: rows are taken to have held always, whatever was known then".into(),
+        },
+        names.iter().map(|name| name.as_str()).collect::<Vec<&str>>().join(", "),
+    ));
+    for note in table.extras().iter().filter_map(|extra| extra.note.as_ref()) {
+        observer.note(note);
+    }
+    let rejects = rejects.map(|path| path.with_file_name("rejects-attributes.ndjson"));
+    let mut reader = table.reader(ReadLimit { as_of, settle_days: 0 }, rejects.as_deref())?.with_extras(&names)?;
+    let mut builder = AttributesBuilder::new(columns.clone(), has_validity);
+    while let Some(batches) = reader.next_round()? {
+        batches.iter().for_each(|batch| builder.append(batch));
+    }
+    let summary = reader.finish_any()?;
+    for rejected in summary.rejects.values() {
+        observer.warn(&format!("attributes: {rejected}: unusable, left out"));
+    }
+    for (column, faults) in &summary.extra_faults {
+        observer.warn(&format!("attributes: {faults} cells of `{column}` cannot be read: taken as missing"));
+    }
+    if summary.anonymous_rows > 0 {
+        observer.note(&format!("attributes: {} rows have no customer: left out", summary.anonymous_rows));
+    }
+    let attributes = builder.finish()?;
+    if attributes.repeated() > 0 {
+        observer.note(&format!("attributes: {} rows say what another says: left out", attributes.repeated()));
+    }
+    Ok((attributes, summary))
+}
+
+/// Reads all that may be seen at `as_of` into timelines; rows that cannot be used go to `rejects`. `attributes` are files
+/// of what is known of customers beside their events; without any, the one of the settings is taken. `numbers` names the
 /// numeric extras that a bundle looks at; without it, those of the data are taken.
 ///
 /// # Errors
 /// Events that cannot be read, too many unusable rows, nothing before `as_of`.
 pub fn read_timelines(
     specs: &[String],
+    attributes: &[String],
     config: &Config,
     as_of: Option<Day>,
     rejects: Option<&Path>,
@@ -111,10 +174,16 @@ pub fn read_timelines(
     for note in events.extras().iter().filter_map(|extra| extra.note.as_ref()) {
         observer.note(note);
     }
+    let attributes = attribute_files(attributes, config);
+    let attributes = match attributes.is_empty() {
+        true => None,
+        false => Some(read_attributes(&attributes, config, as_of, rejects, observer)?),
+    };
+    let (attributes, described) = attributes.unzip();
     observer.stage("reading events");
     let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
     let mut reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
-    let mut builder = TimelineBuilder::within(budget.clone());
+    let mut builder = TimelineBuilder::within(budget.clone()).with_attributes(attributes);
     let mut is_first = true;
     while let Some(mut batches) = reader.next_round()? {
         batches.par_iter_mut().try_for_each(|batch| inputs.conditions.mark(batch))?;
@@ -126,7 +195,8 @@ pub fn read_timelines(
         }
         is_first = false;
     }
-    let summary = reader.finish()?;
+    let mut summary = reader.finish()?;
+    summary.files.extend(described.into_iter().flat_map(|described| described.files));
     left_out(&summary, observer);
     if summary.used == 0
         && let Some(as_of) = as_of
@@ -136,6 +206,12 @@ pub fn read_timelines(
     }
     observer.stage("sorting timelines");
     let timelines = builder.finish()?;
+    if timelines.without_events > 0 {
+        observer.note(&format!(
+            "{} customers with attributes have no event before as_of: they get no row",
+            timelines.without_events
+        ));
+    }
     for (feature, event) in unheard_events(&config.feature, &timelines) {
         observer.warn(&format!("declared feature `{feature}`: there is no `{event}` event"));
     }
@@ -174,6 +250,7 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let (timelines, data) = read_timelines(
         &options.events,
+        &options.attributes,
         &options.config,
         options.as_of,
         Some(&rejects),
@@ -238,12 +315,13 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
 /// Events that cannot be read, nothing before `as_of`, a pattern of `[features]` that matches nothing.
 pub fn catalogue(
     events: &[String],
+    attributes: &[String],
     config: &Config,
     as_of: Option<Day>,
     budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<Vec<Feature>, Error> {
-    let (timelines, _) = read_timelines(events, config, as_of, None, None, budget, observer)?;
+    let (timelines, _) = read_timelines(events, attributes, config, as_of, None, None, budget, observer)?;
     let as_of = as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let plan = Plan::new(&timelines, config, as_of)?;
     plan.check_selection()?;
@@ -255,6 +333,8 @@ pub fn catalogue(
 pub struct BuildOptions {
     /// Files, folders or globs of events.
     pub events: Vec<String>,
+    /// The same of what is known of customers beside their events; the one of the settings when empty.
+    pub attributes: Vec<String>,
     /// Settings.
     pub config: Config,
     /// First days that must not be seen; the day after the last event when empty.
@@ -324,8 +404,16 @@ pub fn build(options: &BuildOptions, observer: &dyn Observer) -> Result<Built, E
     as_ofs.dedup();
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.with_file_name("rejects.ndjson"));
     let last = as_ofs.last().copied();
-    let (timelines, _) =
-        read_timelines(&options.events, &options.config, last, Some(&rejects), None, &options.budget, observer)?;
+    let (timelines, _) = read_timelines(
+        &options.events,
+        &options.attributes,
+        &options.config,
+        last,
+        Some(&rejects),
+        None,
+        &options.budget,
+        observer,
+    )?;
     if as_ofs.is_empty() {
         as_ofs.push(day_after(&timelines, observer));
     }
@@ -377,6 +465,8 @@ pub struct RunOptions {
     pub bundle: PathBuf,
     /// Files, folders or globs of events.
     pub events: Vec<String>,
+    /// The same of what is known of customers beside their events; the one of the settings when empty.
+    pub attributes: Vec<String>,
     /// First day of the predicted windows; the day after the last event when absent.
     pub as_of: Option<Day>,
     /// Folder of the partitions.
@@ -471,6 +561,7 @@ pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManife
     let numbers = bundle.parameters.numbers();
     let (timelines, data) = read_timelines(
         &options.events,
+        &options.attributes,
         config,
         options.as_of,
         Some(&rejects),
@@ -480,6 +571,22 @@ pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManife
     )?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let mut warnings = Vec::new();
+    for attribute in &bundle.parameters.catalogue.attributes {
+        let is_text = |kind| kind == AttributeKind::Text;
+        let found = timelines.attributes.iter().find(|column| column.name == attribute.column);
+        match found {
+            Some(column) if is_text(column.kind) == is_text(attribute.kind) => {}
+            Some(_) => warnings.push(format!(
+                "The bundle looks at the attribute `{}`, which was text when it was fitted and is numbers now, or the \
+                 reverse: it is missing.",
+                attribute.column
+            )),
+            None => warnings.push(format!(
+                "The bundle looks at the attribute `{}`, which is not given (`--attributes`): it is missing.",
+                attribute.column
+            )),
+        }
+    }
     let last = timelines.last_day;
     let gap = as_of.since(last) - 1 - i32::from(config.events.settle_days);
     if let Some(max_gap) = options.max_gap

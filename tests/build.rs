@@ -1,5 +1,10 @@
 //! `bellwether-train build`: feature tables for other tools, declared features, and timelines larger than memory.
 
+#[path = "build/attributes.rs"]
+mod attributes;
+#[path = "build/discount.rs"]
+mod discount;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -35,6 +40,7 @@ fn config(text: &str) -> Config {
 
 fn options(events: &str, config: &Config, out: &Path, days: &[&str]) -> BuildOptions {
     BuildOptions {
+        attributes: Vec::new(),
         events: vec![events.to_string()],
         config: config.clone(),
         as_ofs: days.iter().map(|day| day.parse().unwrap()).collect(),
@@ -71,7 +77,7 @@ fn a_row_for_everyone_known_at_each_day_with_unit_and_definition() {
     let days: Vec<Day> = ["2024-03-01", "2024-05-01"].iter().map(|day| day.parse().unwrap()).collect();
     let last = Some(days[1]);
     let (timelines, _) =
-        pipeline::read_timelines(&[events], &lean, last, None, None, &Budget::default(), &Silent).unwrap();
+        pipeline::read_timelines(&[events], &[], &lean, last, None, None, &Budget::default(), &Silent).unwrap();
     let plan = Plan::new(&timelines, &lean, days[0]).unwrap();
     let requests: Vec<RowRequest> = days.iter().map(|&as_of| RowRequest { as_of, share: 1.0 }).collect();
     let table = FeatureTable::build(&timelines, &Sweep::new(&plan, &timelines), &requests).unwrap();
@@ -177,6 +183,7 @@ fn a_budget_changes_no_byte_of_features_bundles_or_scores() {
         let Built { is_spilled, .. } = pipeline::build(&build, &Silent).unwrap();
         assert_eq!(is_spilled, name == "disk");
         let fit = FitOptions {
+            attributes: Vec::new(),
             events: vec![events.clone()],
             config: lean.clone(),
             as_of: Some("2024-07-01".parse().unwrap()),
@@ -187,6 +194,7 @@ fn a_budget_changes_no_byte_of_features_bundles_or_scores() {
         };
         let fitted = pipeline::fit(fit, &Silent).unwrap();
         let run = RunOptions {
+            attributes: Vec::new(),
             bundle: folder.join("models"),
             events: vec![events.clone()],
             as_of: Some("2024-07-01".parse().unwrap()),
@@ -283,6 +291,7 @@ fn a_place_that_takes_nothing_is_named() {
     let events = shop(root.path(), 200);
     let missing = root.path().join("no such folder");
     let build = BuildOptions {
+        attributes: Vec::new(),
         budget: tiny(Some(missing.clone())),
         ..options(&events, &Config::default(), &root.path().join("f.parquet"), &[])
     };
@@ -443,7 +452,7 @@ fn numbers_of_a_bundle_that_the_events_lack_are_told() {
     let root = tempfile::tempdir().unwrap();
     let (events, config) = declared(&root);
     let (warned, numbers) = (Warned::default(), ["score".to_string(), "gone".to_string()]);
-    pipeline::read_timelines(&[events], &config, None, None, Some(&numbers), &Budget::default(), &warned).unwrap();
+    pipeline::read_timelines(&[events], &[], &config, None, None, Some(&numbers), &Budget::default(), &warned).unwrap();
     let warnings = warned.0.into_inner().unwrap();
     assert_eq!(warnings, ["the bundle looks at the numbers of `gone`, which these events lack: they are missing"]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bellwether::cli::{self, CommonFlags, MemoryFlags, Terminal};
+use bellwether::cli::{self, AttributeFlags, CommonFlags, MemoryFlags, Terminal};
 use bellwether::error::{Error, ExitCode, FileError};
 use bellwether::pipeline::{self, RunOptions};
 use bellwether::scores::ScoreFormat;
@@ -79,6 +79,8 @@ struct Run {
     rejects: Option<PathBuf>,
     #[command(flatten)]
     memory: MemoryFlags,
+    #[command(flatten)]
+    described: AttributeFlags,
 }
 
 #[derive(Args)]
@@ -136,6 +138,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Exi
         rejects: run.rejects,
         segments: segments.clone(),
         budget: run.memory.budget(),
+        attributes: run.described.attributes,
     };
     if segments.is_some() && run.segments_out.exists() && !run.segments_out.is_dir() {
         // Nor is the end of an hour of scoring the time to find that the memberships have no place.

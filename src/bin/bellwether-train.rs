@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bellwether::bundle::Bundle;
-use bellwether::cli::{self, CommonFlags, MemoryFlags, Terminal};
+use bellwether::cli::{self, AttributeFlags, CommonFlags, MemoryFlags, Terminal};
 use bellwether::clv::{self, ClvModel, ClvOptions, ClvSource, Covariates, EventsSource, Period, TimeUnit};
 use bellwether::config::{Config, DEFAULT};
 use bellwether::demo;
@@ -93,6 +93,8 @@ struct Fit {
     rejects: Option<PathBuf>,
     #[command(flatten)]
     memory: MemoryFlags,
+    #[command(flatten)]
+    described: AttributeFlags,
     /// Do all the work and write no bundle
     #[arg(long)]
     dry_run: bool,
@@ -136,6 +138,8 @@ struct FeaturesOf {
     bundle: Option<PathBuf>,
     #[command(flatten)]
     memory: MemoryFlags,
+    #[command(flatten)]
+    described: AttributeFlags,
 }
 
 #[derive(Args)]
@@ -165,6 +169,8 @@ struct Build {
     rejects: Option<PathBuf>,
     #[command(flatten)]
     memory: MemoryFlags,
+    #[command(flatten)]
+    described: AttributeFlags,
     /// Do all the work and write no features
     #[arg(long)]
     dry_run: bool,
@@ -317,6 +323,7 @@ fn run_fit(fit: Fit, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCo
         rejects: fit.rejects,
         dry_run: fit.dry_run,
         budget: fit.memory.budget(),
+        attributes: fit.described.attributes,
     };
     let models = cli::shell(&options.out);
     let result = pipeline::fit(options, terminal)?;
@@ -365,7 +372,9 @@ fn run_features(of: &FeaturesOf, common: &CommonFlags, terminal: &Terminal) -> R
     let features = match &of.bundle {
         Some(bundle) => Bundle::load(bundle)?.parameters.catalogue.features(),
         None if of.events.is_empty() => manual::example(&config).features(),
-        None => pipeline::catalogue(&of.events, &config, of.as_of, &of.memory.budget(), terminal)?,
+        None => {
+            pipeline::catalogue(&of.events, &of.described.attributes, &config, of.as_of, &of.memory.budget(), terminal)?
+        }
     };
     terminal.finish();
     cli::print(&if common.json { cli::json(&features) } else { manual::table(&features) });
@@ -382,6 +391,7 @@ fn run_build(build: Build, common: &CommonFlags, terminal: &Terminal) -> Result<
         rejects: build.rejects,
         dry_run: build.dry_run,
         budget: build.memory.budget(),
+        attributes: build.described.attributes,
     };
     let built = pipeline::build(&options, terminal)?;
     terminal.finish();

@@ -31,8 +31,9 @@ impl Parameters {
     /// Names of the numeric columns of the data that features are made from.
     pub fn numbers(&self) -> Vec<String> {
         let plans = self.plans.iter().chain([&self.catalogue]);
-        let mut names: Vec<String> =
-            plans.flat_map(|plan| plan.numbers.iter().map(|number| number.name.clone())).collect();
+        let mut names: Vec<String> = plans
+            .flat_map(|plan| plan.numbers.iter().map(|number| &number.name).chain(&plan.discount).cloned())
+            .collect();
         names.sort_unstable();
         names.dedup();
         names

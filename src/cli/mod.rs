@@ -40,6 +40,15 @@ pub struct MemoryFlags {
     pub spill_dir: Option<PathBuf>,
 }
 
+/// What is known of customers beside their events.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AttributeFlags {
+    /// Files of what is known of customers beside their events: customer_id, any columns, optionally valid_from
+    /// [default: `[attributes] path` of the settings]
+    #[arg(long, num_args = 1.., value_name = "PATH")]
+    pub attributes: Vec<String>,
+}
+
 impl MemoryFlags {
     /// What timelines may take.
     pub fn budget(&self) -> Budget {

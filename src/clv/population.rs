@@ -105,7 +105,7 @@ pub(super) struct Seen {
 /// Reads events; the last `holdout_days` before `as_of` are kept for judging.
 pub(super) fn open(source: &EventsSource, observer: &dyn Observer) -> Result<Seen, Error> {
     let EventsSource { events, config, rejects, budget, .. } = source;
-    let (timelines, _) = read_timelines(events, config, source.as_of, Some(rejects), None, budget, observer)?;
+    let (timelines, _) = read_timelines(events, &[], config, source.as_of, Some(rejects), None, budget, observer)?;
     let as_of = source.as_of.unwrap_or_else(|| {
         let day = timelines.last_day.plus(1);
         observer.note(&format!("as_of is {day}, the day after the last event"));

@@ -31,6 +31,9 @@ pub struct Config {
     pub events: EventsConfig,
     /// What the catalogue covers.
     pub features: FeaturesConfig,
+    /// What is known of customers beside their events.
+    #[serde(default)]
+    pub attributes: AttributesConfig,
     /// Declared targets by name; empty means the defaults.
     pub target: BTreeMap<String, TargetConfig>,
     /// How models are trained.
@@ -69,10 +72,29 @@ pub struct FeaturesConfig {
     pub max_channels: usize,
     pub max_category_columns: usize,
     pub max_numbers: usize,
+    #[serde(default)]
+    pub discount: Vec<String>,
     pub session_minutes: u16,
     pub max_contact_points: usize,
     pub max_transitions: usize,
     pub roles: RolesConfig,
+}
+
+/// What is known of customers beside their events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // `default.toml` is the manual of each field
+pub struct AttributesConfig {
+    pub path: String,
+    pub customer_id: String,
+    pub valid_from: String,
+    pub max_values: usize,
+}
+
+impl Default for AttributesConfig {
+    fn default() -> Self {
+        Self { path: String::new(), customer_id: String::new(), valid_from: String::new(), max_values: 20 }
+    }
 }
 
 /// Names of the events that have a role.

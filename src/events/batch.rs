@@ -138,6 +138,27 @@ impl EventBatch {
     pub fn is_empty(&self) -> bool {
         self.time.is_empty()
     }
+
+    /// Bytes that the rows take; names count for nothing.
+    pub fn bytes(&self) -> usize {
+        let columns = |wide: usize, narrow: usize| (8 * wide + 4 * narrow) * self.len();
+        let labels = [&self.category, &self.channel, &self.device, &self.campaign];
+        let wide = 1 + usize::from(self.value.is_some()) + usize::from(self.order.is_some());
+        let narrow = 1
+            + labels.into_iter().filter(|labels| labels.is_some()).count()
+            + usize::from(self.received.is_some())
+            + usize::from(self.quantity.is_some())
+            + usize::from(self.product.is_some());
+        let extra = |extra: &Extra| match &extra.values {
+            ExtraValues::Numbers(_) => columns(1, 0),
+            ExtraValues::Labels(_) => columns(0, 1),
+        };
+        let ids = match &self.customer {
+            Ids::Integers(_) => columns(1, 0),
+            Ids::Texts(ids) => ids.get_array_memory_size(),
+        };
+        columns(wide, narrow) + ids + self.extras.iter().map(extra).sum::<usize>() + self.conditions.len() * self.len()
+    }
 }
 
 /// Stable hash (XXH3, 64 bits) of an order's text, never 0; integers are hashed as their decimal text.

@@ -14,6 +14,7 @@ use super::open::Events;
 use super::reader::ReadLimit;
 use super::summary::ReadSummary;
 use crate::config::{Config, Per, TargetKind};
+use crate::features::ExtraUse;
 use crate::split;
 use crate::time::{DAY_MICROS, Day, Horizon};
 
@@ -151,6 +152,8 @@ pub struct CheckReport {
     pub files: Vec<CheckedFile>,
     /// Which column is which.
     pub mapping: Vec<String>,
+    /// What becomes of the columns that are none of ours.
+    pub extras: Vec<ExtraUse>,
     /// What became of the rows.
     pub summary: ReadSummary,
     /// Different customers.

@@ -24,7 +24,7 @@ pub enum ExtraKind {
 }
 
 impl ExtraKind {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Number => "numbers",
             Self::Bool => "true and false",

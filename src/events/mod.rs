@@ -30,7 +30,7 @@ mod stretches;
 mod summary;
 pub mod times;
 
-pub use batch::{EventBatch, Extra, ExtraValues, Ids, Labels, NO_LABEL};
+pub use batch::{Digits, EventBatch, Extra, ExtraValues, Ids, Labels, NO_LABEL};
 pub use check::{CheckReport, check};
 pub use conditions::{ColumnKind, ConditionError, Conditions, MAX_CONDITIONS};
 pub use error::EventsError;

@@ -14,10 +14,10 @@ use super::formats::{self, Format, ndjson};
 use super::mapping::Mapping;
 use super::numbers;
 use super::reader::ReadLimit;
-use super::schema::{CellType, Column, N_ROLES, Role};
+use super::schema::{CellType, Column, N_ROLES, Role, normalised};
 use super::source::{self, EventFile};
 use super::times::{self, Detected};
-use crate::config::{Config, nearest};
+use crate::config::{AttributesConfig, Config, nearest};
 
 /// Rows that the mapping is detected from.
 const SAMPLE_ROWS: usize = 1000;
@@ -31,6 +31,9 @@ pub(crate) enum Access {
     Delimited(Delimiter),
     Ndjson,
 }
+
+/// Column and value of attributes that have always held: the first day that can be read.
+const ALWAYS: (&str, &str) = ("valid_from", "1900-01-01");
 
 /// Events that were found and understood, ready to be read any number of times.
 #[derive(Debug)]
@@ -67,6 +70,46 @@ impl Events {
     /// [`EventsError`]). Only the first rows are looked at; the rest is judged by
     /// [`Events::reader`].
     pub fn open(specs: &[String], config: &Config) -> Result<Self, EventsError> {
+        Self::open_with(specs, &mut config.clone(), |_, _, _| {})
+    }
+
+    /// Attributes as events that happen when they begin to hold, with every other column as an extra; whether the
+    /// files tell that time. Where they do not, it is the earliest that there is.
+    ///
+    /// # Errors
+    /// As [`Events::open`].
+    pub fn open_attributes(specs: &[String], config: &Config) -> Result<(Self, bool), EventsError> {
+        let AttributesConfig { customer_id, valid_from, .. } = &config.attributes;
+        let mut read = Config { timezone: config.timezone.clone(), ..Config::default() };
+        read.events.max_reject_share = config.events.max_reject_share;
+        for role in Role::ALL.into_iter().filter(|role| !matches!(role, Role::CustomerId | Role::Ts)) {
+            read.events.columns.insert(role.name().into(), String::new());
+        }
+        if !customer_id.is_empty() {
+            read.events.columns.insert(Role::CustomerId.name().into(), customer_id.clone());
+        }
+        let mut has_validity = true;
+        let events = Self::open_with(specs, &mut read, |files, columns, config| {
+            let is_it =
+                |name: &str| if valid_from.is_empty() { normalised(name) == "validfrom" } else { name == valid_from };
+            let found = columns.iter().find(|column| is_it(&column.name)).map(|column| column.name.clone());
+            has_validity = found.is_some() || !valid_from.is_empty();
+            if !has_validity {
+                let always = (ALWAYS.0.to_string(), Some(ALWAYS.1.to_string()));
+                files.iter_mut().for_each(|file| file.partition.push(always.clone()));
+            }
+            let column = found.or((!valid_from.is_empty()).then(|| valid_from.clone()));
+            config.events.columns.insert(Role::Ts.name().into(), column.unwrap_or_else(|| ALWAYS.0.into()));
+        })?;
+        Ok((events, has_validity))
+    }
+
+    /// `prepare` may change the settings, and what the folders tell of the files, when their columns are known.
+    fn open_with(
+        specs: &[String],
+        config: &mut Config,
+        prepare: impl FnOnce(&mut [EventFile], &[Column], &mut Config),
+    ) -> Result<Self, EventsError> {
         check_settings(config)?;
         let resolved = source::resolve(specs)?;
         let mut files = Vec::new();
@@ -83,6 +126,7 @@ impl Events {
             return Err(EventsError::NoRows { files: files.into_iter().map(|file| file.path).collect() });
         };
         let mut columns = inspected[first].columns.clone();
+        prepare(&mut files, &columns, config);
         for (key, value) in &files[first].partition {
             if !columns.iter().any(|column| column.name == *key) {
                 columns.push(Column {

@@ -210,18 +210,8 @@ impl EventReader<'_> {
     /// More unusable rows than `max_reject_share` allows; no event left; files that cannot be read
     /// again for their fingerprints.
     pub fn finish(self) -> Result<ReadSummary, EventsError> {
-        let max_share = self.events.config.events.max_reject_share;
         let as_of = self.plan.as_of;
-        let summary = self.summary()?;
-        if summary.reject_share() > max_share {
-            return Err(EventsError::TooManyRejects {
-                rejected: summary.rejected(),
-                rows: summary.judged(),
-                max_share,
-                by_reason: summary.rejects.into_values().collect(),
-                kept: summary.rejects_file,
-            });
-        }
+        let summary = self.finish_any()?;
         if summary.used > 0 {
             return Ok(summary);
         }
@@ -240,6 +230,22 @@ impl EventReader<'_> {
                 kept: summary.rejects_file,
             }),
         }
+    }
+
+    /// As [`EventReader::finish`], for rows of which none may be left.
+    pub(crate) fn finish_any(self) -> Result<ReadSummary, EventsError> {
+        let max_share = self.events.config.events.max_reject_share;
+        let summary = self.summary()?;
+        if summary.reject_share() > max_share {
+            return Err(EventsError::TooManyRejects {
+                rejected: summary.rejected(),
+                rows: summary.judged(),
+                max_share,
+                by_reason: summary.rejects.into_values().collect(),
+                kept: summary.rejects_file,
+            });
+        }
+        Ok(summary)
     }
 
     /// The summary, whatever the number of rejects.

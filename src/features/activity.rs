@@ -42,12 +42,13 @@ impl State {
         self.channels.resize(plan.channels.len(), 0);
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
         self.events += 1;
-        if let Some(count) = self.kinds.get_mut(step.kind) {
+        if let Some(count) = self.kinds.get_mut(step.kind as usize) {
             *count += 1;
         }
-        if let Some(count) = self.channels.get_mut(step.channel) {
+        if let Some(count) = self.channels.get_mut(step.channel as usize) {
             *count += 1;
         }
         if step.begins_day {

@@ -209,13 +209,14 @@ impl State {
         self.pairs.get_mut(index as usize)
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, plan: &Plan, step: &Step) {
         if !step.has_category {
             return;
         }
         let value = step.money();
         let counts = step.kind != 0 || step.is_order_line;
-        let pair = self.pair(plan, step.kind, step.category);
+        let pair = self.pair(plan, step.kind as usize, step.category as usize);
         let is_rare = pair.is_none();
         if let Some(pair) = pair {
             if counts {
@@ -224,7 +225,7 @@ impl State {
             }
             pair.value += value; // refunds too: spend in a category is net
         }
-        if let Some(category) = self.categories.get_mut(step.category) {
+        if let Some(category) = self.categories.get_mut(step.category as usize) {
             category.events += 1;
             category.order_events += u32::from(step.kind == 0);
             if step.is_order_line {

@@ -1,6 +1,6 @@
 //! Where days and orders begin: walked over once, so that every family agrees on it.
 
-use super::sweep::Step;
+use super::sweep::Marks;
 use crate::time::Day;
 use crate::timeline::OrdersOfDay;
 
@@ -19,15 +19,17 @@ impl Boundaries {
     }
 
     /// Fills in what an event begins.
-    pub(super) fn mark(&mut self, step: &mut Step) {
-        step.begins_day = self.last_day.replace(step.day) != Some(step.day);
-        if !step.is_order_line {
+    #[inline]
+    pub(super) fn mark(&mut self, marks: &mut Marks, order: impl FnOnce() -> u64) {
+        marks.begins_day = self.last_day.replace(marks.day) != Some(marks.day);
+        if !marks.is_order_line {
             return;
         }
-        step.begins_order_day = self.last_order_day.replace(step.day) != Some(step.day);
-        if step.begins_order_day {
+        marks.begins_order_day = self.last_order_day.replace(marks.day) != Some(marks.day);
+        if marks.begins_order_day {
             self.orders_of_day.clear();
         }
-        (step.order_of_day, step.begins_order) = self.orders_of_day.position(step.order());
+        let (position, is_new) = self.orders_of_day.position(order());
+        (marks.order_of_day, marks.begins_order) = (position as u32, is_new);
     }
 }

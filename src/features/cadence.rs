@@ -70,9 +70,14 @@ pub(super) fn declare(_: &Plan, declarations: &mut Declarations) {
     declarations.add("gap_spread_ratio", Unit::Ratio, note);
 }
 
+/// Features of the gaps between days with an order; those between order lines follow.
+const OF_DAYS: usize = 13;
+
 /// Gaps between days with an order, and between order lines.
 #[derive(Default)]
 pub(super) struct State {
+    /// Whether any feature of the days is wanted, and any of the lines.
+    wants: [bool; 2],
     /// First day with any event: the first on which an order was possible.
     known_since: Option<Day>,
     first_day: Option<Day>,
@@ -91,6 +96,12 @@ pub(super) struct State {
 }
 
 impl State {
+    /// `wanted` tells it of every feature of the family.
+    pub(super) fn new(wanted: &[bool]) -> Self {
+        let (days, lines) = wanted.split_at(OF_DAYS);
+        Self { wants: [days.contains(&true), lines.contains(&true)], ..Self::default() }
+    }
+
     pub(super) fn reset(&mut self) {
         self.known_since = None;
         self.first_day = None;
@@ -102,6 +113,7 @@ impl State {
         self.line_gaps = Moments::default();
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
         self.known_since.get_or_insert(step.day);
         if !step.is_order_line {
@@ -110,8 +122,10 @@ impl State {
         if self.first_day.is_none() {
             self.first_day = Some(step.day);
         } else {
-            self.line_gaps.add((step.event.time - self.last_time) as f64 / DAY_MICROS as f64);
-            if step.begins_order_day {
+            if self.wants[1] {
+                self.line_gaps.add((step.event.time - self.last_time) as f64 / DAY_MICROS as f64);
+            }
+            if step.begins_order_day && self.wants[0] {
                 self.add_gap(step.day.since(self.last_day));
             }
         }
@@ -138,6 +152,18 @@ impl State {
     }
 
     pub(super) fn emit(&mut self, plan: &Plan, as_of: Day, row: &mut Row) {
+        if self.wants[0] {
+            self.emit_days(plan, as_of, row);
+        } else {
+            row.skip(OF_DAYS);
+        }
+        let spread = self.line_gaps.population_deviation();
+        row.push(self.line_gaps.mean);
+        row.push(spread);
+        row.push(spread / self.line_gaps.mean);
+    }
+
+    fn emit_days(&mut self, plan: &Plan, as_of: Day, row: &mut Row) {
         let n = self.gaps.len() as f64;
         let span = self.first_day.map_or(f64::NAN, |first| f64::from(self.last_day.since(first)));
         let mean = if self.gaps.is_empty() { f64::NAN } else { span / n };
@@ -158,10 +184,6 @@ impl State {
         row.push(self.slope());
         row.push(if n < 2.0 { f64::NAN } else { 3.0 * self.local_variation / (n - 1.0) });
         row.push(self.clumpiness(as_of));
-        let spread = self.line_gaps.population_deviation();
-        row.push(self.line_gaps.mean);
-        row.push(spread);
-        row.push(spread / self.line_gaps.mean);
     }
 
     /// Slope of the least-squares line through the gaps in their order.

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::attributes::Attribute;
 use super::contact::Contacts;
+use super::inputs::Chosen;
 use super::roles::{KindsSeen, Roles};
 use super::selection::{Selection, SelectionError};
 use super::tally::Tally;
 use super::{
-    activity, affinity, cadence, clock, decay, declared, first_order, interest, numbers, pace, purchases, recency,
-    response, sequence, sessions, unfinished, windows,
+    activity, affinity, attributes, cadence, clock, decay, declared, first_order, interest, numbers, pace, purchases,
+    recency, response, sequence, sessions, unfinished, windows,
 };
 use crate::config::{Config, DeclaredFeature, FeaturesConfig};
 use crate::time::Day;
@@ -150,6 +152,12 @@ pub struct Plan {
     pub contacts: Contacts,
     /// Numeric columns of the data that are none of ours.
     pub numbers: Vec<Group>,
+    /// The numeric column that is the discount of an order line.
+    #[serde(default)]
+    pub discount: Option<String>,
+    /// What is known of customers beside their events.
+    #[serde(default)]
+    pub attributes: Vec<Attribute>,
     /// What the user added.
     pub declared: Vec<DeclaredFeature>,
     /// Which of the features are wanted.
@@ -194,7 +202,7 @@ const KINDS_WITH_CATEGORIES: usize = 5;
 pub(super) const FALLBACK_GAP_DAYS: f64 = 30.0;
 
 /// Indices of the `most` largest counts above zero; equal counts in order of name.
-fn most_frequent(counts: &[u64], names: &[String], most: usize) -> Vec<usize> {
+pub(super) fn most_frequent(counts: &[u64], names: &[String], most: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..counts.len()).filter(|&i| counts[i] > 0).collect();
     order.sort_by(|&a, &b| counts[b].cmp(&counts[a]).then_with(|| names[a].cmp(&names[b])));
     order.truncate(most);
@@ -259,8 +267,9 @@ impl Plan {
         };
         let channel_names = vocabularies.channel.names();
         let channels = most_frequent(&tally.channels, channel_names, *max_channels);
-        let numbers = timelines.numbers.iter().filter(|number| !number.is_text).take(config.features.max_numbers);
-        let numbers = numbers.zip(&tally.numbers).filter(|(_, seen)| **seen);
+        let is_seen = |name: &&str| numbers::position(name, &timelines.numbers).is_some_and(|at| tally.numbers[at]);
+        let numeric = timelines.numbers.iter().filter(|number| !number.is_text).map(|number| number.name.as_str());
+        let Chosen { discount, numbers } = Chosen::new(&config.features, numeric);
         let mut plan = Self {
             frozen_at,
             kinds,
@@ -274,7 +283,9 @@ impl Plan {
             session_minutes: config.features.session_minutes,
             roles: Roles::new(roles, &seen),
             contacts: Contacts::new(timelines, &config.features, order_kind, frozen_at)?,
-            numbers: slugs(numbers.map(|(number, _)| number.name.as_str())),
+            numbers: slugs(numbers.into_iter().filter(is_seen)),
+            discount: discount.filter(is_seen).map(Into::into),
+            attributes: attributes::chosen(&timelines.attributes, &tally.attributes, config.attributes.max_values),
             declared: config.feature.clone(),
             selection: Selection { include: config.features.include.clone(), exclude: config.features.exclude.clone() },
         };
@@ -308,6 +319,7 @@ impl Plan {
         response::declare(self, &mut declarations);
         sequence::declare(self, &mut declarations);
         numbers::declare(self, &mut declarations);
+        attributes::declare(self, &mut declarations);
         declared::declare(self, &mut declarations);
         let mut features = declarations.features;
         // An event that is called `event` would give a second column `events`.

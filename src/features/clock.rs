@@ -41,6 +41,7 @@ impl State {
         *self = Self::default();
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
         if step.begins_day {
             self.weekday = step.day.weekday();

@@ -41,6 +41,7 @@ impl State {
         self.faded = Default::default();
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
         if step.begins_day {
             let days = step.day.since(self.last_day);

@@ -3,6 +3,8 @@
 //! Declarations about the same events and values share one stream of them, which grows as the timeline is walked;
 //! a row looks back over as much of it as the window holds.
 
+use std::ops::Range;
+
 use super::catalogue::{Declarations, Plan, Unit};
 use super::sweep::{Row, Step};
 use crate::config::{Aggregate, DeclaredFeature, conditions};
@@ -96,7 +98,8 @@ struct StreamKey {
 struct Reading {
     stream: usize,
     agg: Aggregate,
-    window_days: Option<u16>,
+    /// Position among the windows of all streams.
+    window: usize,
     /// Events are counted, whatever their values.
     counts_all: bool,
 }
@@ -105,6 +108,10 @@ struct Reading {
 #[derive(Debug, Default)]
 pub(super) struct Compiled {
     streams: Vec<StreamKey>,
+    /// Days of the windows that are asked of the streams, stream after stream, ascending; [`TO_DATE`] is the last.
+    windows: Vec<u16>,
+    /// Where the windows of each stream are.
+    windows_of: Vec<Range<usize>>,
     readings: Vec<Reading>,
     /// Streams of each kind of event.
     of_kind: Vec<Vec<u16>>,
@@ -142,6 +149,7 @@ impl Compiled {
                 compiled.streams.push(key);
             }
         }
+        let mut read = Vec::with_capacity(keys.len());
         for (feature, key) in plan.declared.iter().zip(keys) {
             // What counts events alone can count those of any stream of theirs.
             let serves = |other: &StreamKey| {
@@ -153,7 +161,21 @@ impl Compiled {
                 compiled.streams.len() - 1
             });
             let counts_all = key.source == Source::Nothing;
-            compiled.readings.push(Reading { stream, agg: feature.agg, window_days: feature.window_days, counts_all });
+            read.push((stream, feature.agg, feature.window_days.unwrap_or(TO_DATE), counts_all));
+        }
+        for stream in 0..compiled.streams.len() {
+            let mut days: Vec<u16> = read.iter().filter(|read| read.0 == stream).map(|read| read.2).collect();
+            days.sort_unstable();
+            days.dedup();
+            let start = compiled.windows.len();
+            compiled.windows.extend(days);
+            compiled.windows_of.push(start..compiled.windows.len());
+        }
+        for (stream, agg, days, counts_all) in read {
+            let of_stream = compiled.windows_of[stream].clone();
+            let window = compiled.windows[of_stream.clone()].binary_search(&days);
+            let window = of_stream.start + window.expect("collected from the same list");
+            compiled.readings.push(Reading { stream, agg, window, counts_all });
         }
         let streams_of = |kind: u16| {
             let is_of = |key: &StreamKey| key.kind.is_none() || (key.kind == Some(kind) && kind != NO_CODE);
@@ -165,19 +187,47 @@ impl Compiled {
     }
 }
 
-/// Times and values of the events of one stream, oldest first.
-#[derive(Debug, Default)]
-struct Stream {
-    times: Vec<i64>,
-    /// One for each time, unless there is nothing to keep.
-    values: Vec<f64>,
+/// Stands for a window that reaches back to the first event.
+const TO_DATE: u16 = u16::MAX;
+
+/// Times and values of the events of one stream, oldest first; NaN where there is no value.
+type Stream = Vec<(i64, f64)>;
+
+/// What the events of a window of a stream come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Window {
+    events: usize,
+    /// Events with a value.
+    values: u64,
+    sum: f64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     streams: Vec<Stream>,
+    /// Where the windows of all streams begin at `as_of`.
+    starts: Vec<i64>,
+    as_of: Option<Day>,
+    /// Windows of all streams, filled by looking back from `as_of`.
+    windows: Vec<Window>,
     /// Of the values of a window, when different ones are counted.
     distinct: Vec<u64>,
+}
+
+/// Each window is what has been seen when its end is passed, newest events first.
+fn look_back(stream: &Stream, starts: &[i64], windows: &mut [Window]) {
+    let mut events = stream.iter().rev().copied().peekable();
+    let mut so_far = Window::default();
+    for (&start, window) in starts.iter().zip(windows) {
+        while let Some((_, value)) = events.next_if(|&(time, _)| time >= start) {
+            so_far.events += 1;
+            if !value.is_nan() {
+                so_far.values += 1;
+                so_far.sum += value;
+            }
+        }
+        *window = so_far;
+    }
 }
 
 fn code(code: u16) -> f64 {
@@ -187,12 +237,11 @@ fn code(code: u16) -> f64 {
 impl State {
     pub(super) fn reset(&mut self, compiled: &Compiled) {
         self.streams.resize_with(compiled.streams.len(), Stream::default);
-        for stream in &mut self.streams {
-            stream.times.clear();
-            stream.values.clear();
-        }
+        self.windows.resize(compiled.windows.len(), Window::default());
+        self.streams.iter_mut().for_each(Vec::clear);
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, compiled: &Compiled, step: &Step) {
         let streams = compiled.of_kind.get(step.event.kind as usize).unwrap_or(&compiled.of_unnamed);
         for &index in streams {
@@ -200,10 +249,8 @@ impl State {
             if key.condition.is_some_and(|bit| step.conditions() >> bit & 1 == 0) {
                 continue;
             }
-            let stream = &mut self.streams[index as usize];
-            stream.times.push(step.event.time);
             let value = match key.source {
-                Source::Nothing => continue,
+                Source::Nothing => f64::NAN,
                 Source::Value => step.event.value,
                 Source::Quantity => f64::from(step.quantity()),
                 Source::Category if step.event.category == NO_CATEGORY => f64::NAN,
@@ -218,34 +265,33 @@ impl State {
                 Source::Number(number) => step.numbers()[number],
                 Source::Condition(bit) => (step.conditions() >> bit & 1) as f64,
             };
-            stream.values.push(value);
+            self.streams[index as usize].push((step.event.time, value));
         }
     }
 
     pub(super) fn emit(&mut self, compiled: &Compiled, as_of: Day, row: &mut Row) {
+        if self.as_of.replace(as_of) != Some(as_of) {
+            let start = |&days: &u16| match days {
+                TO_DATE => i64::MIN,
+                days => as_of.plus(-i32::from(days)).start_micros(),
+            };
+            self.starts = compiled.windows.iter().map(start).collect();
+        }
+        for (stream, windows) in self.streams.iter().zip(&compiled.windows_of) {
+            look_back(stream, &self.starts[windows.clone()], &mut self.windows[windows.clone()]);
+        }
         for reading in &compiled.readings {
-            let Stream { times, values } = &self.streams[reading.stream];
-            if times.is_empty() {
-                let is_zero =
-                    matches!(reading.agg, Aggregate::Count | Aggregate::Sum | Aggregate::Distinct | Aggregate::Streak);
-                row.push(if is_zero { 0.0 } else { f64::NAN });
-                continue;
-            }
-            let start = reading.window_days.map_or(0, |days| {
-                let start = as_of.plus(-i32::from(days)).start_micros();
-                times.partition_point(|&time| time < start)
-            });
-            let times = &times[start..];
-            let values = values.get(start..).unwrap_or_default();
-            let known = || values.iter().copied().filter(|value| !value.is_nan());
+            let window = self.windows[reading.window];
+            let stream = || {
+                let stream = &self.streams[reading.stream];
+                &stream[stream.len() - window.events..]
+            };
+            let known = || stream().iter().map(|&(_, value)| value).filter(|value| !value.is_nan());
             row.push(match reading.agg {
-                Aggregate::Count if reading.counts_all => times.len() as f64,
-                Aggregate::Count => known().count() as f64,
-                Aggregate::Sum => known().fold(0.0, |sum, value| sum + value), // an empty `sum()` is -0
-                Aggregate::Mean => {
-                    let (n, sum) = known().fold((0u64, 0.0), |(n, sum), value| (n + 1, sum + value));
-                    sum / n as f64 // 0/0 = missing
-                }
+                Aggregate::Count if reading.counts_all => window.events as f64,
+                Aggregate::Count => window.values as f64,
+                Aggregate::Sum => window.sum,
+                Aggregate::Mean => window.sum / window.values as f64, // 0/0 = missing
                 Aggregate::Min => known().fold(f64::NAN, f64::min),
                 Aggregate::Max => known().fold(f64::NAN, f64::max),
                 Aggregate::Last => known().next_back().unwrap_or(f64::NAN),
@@ -257,10 +303,10 @@ impl State {
                     self.distinct.dedup();
                     self.distinct.len() as f64
                 }
-                Aggregate::DaysSince => {
-                    times.last().map_or(f64::NAN, |&time| (as_of.start_micros() - time) as f64 / DAY_MICROS as f64)
-                }
-                Aggregate::Streak => values.iter().rev().take_while(|&&holds| holds == 1.0).count() as f64,
+                Aggregate::DaysSince => stream()
+                    .last()
+                    .map_or(f64::NAN, |&(time, _)| (as_of.start_micros() - time) as f64 / DAY_MICROS as f64),
+                Aggregate::Streak => stream().iter().rev().take_while(|(_, holds)| *holds == 1.0).count() as f64,
             });
         }
     }

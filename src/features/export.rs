@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Float32Array, Float64Array, RecordBatch, StringArray};
-use arrow::buffer::NullBuffer;
+use arrow::array::{ArrayRef, Date32Array, Float32Array, Float64Array, RecordBatch, StringBuilder};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -14,11 +14,12 @@ use super::catalogue::Feature;
 use super::sweep::{Sweep, Walker};
 use crate::config::Config;
 use crate::error::Error;
+use crate::events::Digits;
 use crate::progress::Observer;
 use crate::sink::{FileFormat, Sink};
 use crate::storage;
 use crate::time::Day;
-use crate::timeline::{Partition, SpillError, Timelines};
+use crate::timeline::{CustomerId, Partition, SpillError, Timelines};
 
 /// What is written, and how.
 #[derive(Debug, Clone, Copy)]
@@ -123,10 +124,16 @@ fn write(
     Ok(Exported { rows: rows.iter().sum(), rows_by_as_of: options.as_ofs.iter().copied().zip(rows).collect() })
 }
 
+/// Rows that are turned into columns together: few enough for a core's own cache.
+const TILE_ROWS: usize = 32;
+
 /// Columns while they are filled.
 struct Columns {
-    ids: Vec<String>,
+    ids: StringBuilder,
     as_ofs: Vec<i32>,
+    width: usize,
+    /// Rows that are not in the columns yet.
+    tile: Vec<f64>,
     values: Values,
 }
 
@@ -136,38 +143,70 @@ enum Values {
 }
 
 impl Columns {
-    fn new(width: usize, is_double: bool) -> Self {
+    /// With room for so many rows.
+    fn new(width: usize, rows: usize, is_double: bool) -> Self {
+        fn empty<T>(width: usize, rows: usize) -> Vec<Vec<T>> {
+            (0..width).map(|_| Vec::with_capacity(rows)).collect()
+        }
         let values = match is_double {
-            true => Values::Double(vec![Vec::new(); width]),
-            false => Values::Single(vec![Vec::new(); width]),
+            true => Values::Double(empty(width, rows)),
+            false => Values::Single(empty(width, rows)),
         };
-        Self { ids: Vec::new(), as_ofs: Vec::new(), values }
+        let tile = Vec::with_capacity(TILE_ROWS * width);
+        Self { ids: StringBuilder::new(), as_ofs: Vec::with_capacity(rows), width, tile, values }
     }
 
-    fn push(&mut self, row: &[f64]) {
-        match &mut self.values {
-            Values::Single(columns) => columns.iter_mut().zip(row).for_each(|(to, &value)| to.push(value as f32)),
-            Values::Double(columns) => columns.iter_mut().zip(row).for_each(|(to, &value)| to.push(value)),
+    fn rows(&self) -> usize {
+        self.as_ofs.len()
+    }
+
+    fn push(&mut self, id: CustomerId, as_of: Day, row: &[f64]) {
+        match id {
+            CustomerId::Number(number) => self.ids.append_value(Digits::default().of(number)),
+            CustomerId::Text(text) => self.ids.append_value(text),
+        }
+        self.as_ofs.push(as_of.0);
+        self.tile.extend_from_slice(row);
+        if self.tile.len() == TILE_ROWS * self.width {
+            self.turn();
         }
     }
 
-    fn finish(self, schema: &SchemaRef) -> RecordBatch {
-        let nulls =
-            |missing: Vec<bool>| missing.contains(&true).then(|| missing.iter().map(|&missing| !missing).collect());
-        let mut arrays: Vec<ArrayRef> =
-            vec![Arc::new(StringArray::from(self.ids)), Arc::new(Date32Array::from(self.as_ofs))];
+    /// Appends the rows of the tile to the columns.
+    fn turn(&mut self) {
+        let column = |column: usize| self.tile.chunks_exact(self.width).map(move |row| row[column]);
+        match &mut self.values {
+            Values::Single(columns) => {
+                columns.iter_mut().enumerate().for_each(|(at, to)| to.extend(column(at).map(|value| value as f32)));
+            }
+            Values::Double(columns) => columns.iter_mut().enumerate().for_each(|(at, to)| to.extend(column(at))),
+        }
+        self.tile.clear();
+    }
+
+    fn finish(mut self, schema: &SchemaRef) -> RecordBatch {
+        if !self.tile.is_empty() {
+            self.turn();
+        }
+        let mut arrays: Vec<ArrayRef> = vec![Arc::new(self.ids.finish()), Arc::new(Date32Array::from(self.as_ofs))];
         match self.values {
             Values::Single(columns) => arrays.extend(columns.into_iter().map(|values| {
-                let nulls: Option<NullBuffer> = nulls(values.iter().map(|value| value.is_nan()).collect());
+                let nulls = nulls(&values, |value| value.is_nan());
                 Arc::new(Float32Array::new(values.into(), nulls)) as ArrayRef
             })),
             Values::Double(columns) => arrays.extend(columns.into_iter().map(|values| {
-                let nulls: Option<NullBuffer> = nulls(values.iter().map(|value| value.is_nan()).collect());
+                let nulls = nulls(&values, |value| value.is_nan());
                 Arc::new(Float64Array::new(values.into(), nulls)) as ArrayRef
             })),
         }
         RecordBatch::try_new(Arc::clone(schema), arrays).expect("one array for each field")
     }
+}
+
+fn nulls<T: Copy>(values: &[T], is_missing: impl Fn(T) -> bool) -> Option<NullBuffer> {
+    // Without a way out of the loop, several values are looked at together.
+    let any = values.iter().fold(false, |any, &value| any | is_missing(value));
+    any.then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |row| !is_missing(values[row]))))
 }
 
 /// Rows of a part in batches, and how many there are of each day.
@@ -180,23 +219,22 @@ fn batches(
     let mut counts = vec![0u64; options.as_ofs.len()];
     let mut walker: Walker = sweep.walker();
     let mut batches = Vec::new();
-    let mut columns = Columns::new(sweep.width(), options.is_double);
+    let empty = |left: usize| {
+        let rows = (left * options.as_ofs.len()).min(BATCH_ROWS + options.as_ofs.len());
+        Columns::new(sweep.width(), rows, options.is_double)
+    };
+    let mut columns = empty(part.customers());
     for customer in 0..part.customers() {
-        let mut id: Option<String> = None;
         walker.walk(part.timeline(customer), options.as_ofs, |request, row| {
             counts[request] += 1;
-            if options.out.is_some() {
-                columns.ids.push(id.get_or_insert_with(|| part.id(customer).to_string()).clone());
-                columns.as_ofs.push(options.as_ofs[request].0);
-                columns.push(row);
-            }
+            columns.push(part.id(customer), options.as_ofs[request], row);
         });
-        if columns.ids.len() >= BATCH_ROWS {
-            let full = std::mem::replace(&mut columns, Columns::new(sweep.width(), options.is_double));
+        if columns.rows() >= BATCH_ROWS {
+            let full = std::mem::replace(&mut columns, empty(part.customers() - customer - 1));
             batches.push(full.finish(schema));
         }
     }
-    if !columns.ids.is_empty() {
+    if columns.rows() > 0 {
         batches.push(columns.finish(schema));
     }
     (batches, counts)

@@ -35,9 +35,10 @@ impl State {
         self.first = None;
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
         if step.is_order_line {
-            self.first.get_or_insert((step.category, step.channel));
+            self.first.get_or_insert((step.category as usize, step.channel as usize));
         }
     }
 

@@ -1,8 +1,11 @@
 //! What declared features need of the events: columns beyond ours, and conditions.
 
-use crate::config::{Aggregate, Config, DeclaredFeature, conditions, nearest};
+use serde::Serialize;
+
+use super::catalogue::slug;
+use crate::config::{Aggregate, Config, DeclaredFeature, FeaturesConfig, conditions, nearest};
 use crate::error::{Error, ExitCode, Explain};
-use crate::events::{ColumnKind, Conditions, Events, ExtraKind, Role};
+use crate::events::{ColumnKind, Conditions, Events, ExtraColumn, ExtraKind, Role};
 
 /// A declared feature that these events cannot give.
 #[derive(Debug, thiserror::Error)]
@@ -108,11 +111,13 @@ impl Inputs {
                 wanted.push(column);
             }
         }
-        let of_kind =
-            |kind: ColumnKind| columns[n_own..].iter().filter(move |column| column.1 == kind).map(|(name, _)| name);
+        let of_kind = columns[n_own..].iter().filter(|column| column.1 == ColumnKind::Number);
+        let of_kind = of_kind.map(|(name, _)| name.as_str());
         let mut extras: Vec<String> = match numbers {
-            Some(numbers) => of_kind(ColumnKind::Number).filter(|name| numbers.contains(name)).cloned().collect(),
-            None => of_kind(ColumnKind::Number).take(config.features.max_numbers).cloned().collect(),
+            Some(numbers) => {
+                of_kind.filter(|name| numbers.iter().any(|number| number == name)).map(Into::into).collect()
+            }
+            None => Chosen::new(&config.features, of_kind).names().map(Into::into).collect(),
         };
         let declared = columns[n_own..].iter().map(|(name, _)| name).filter(|name| wanted.contains(&name.as_str()));
         for name in declared {
@@ -122,6 +127,62 @@ impl Inputs {
         }
         Ok(Self { extras, conditions })
     }
+}
+
+/// Which of the numeric columns that are none of ours have features, and as what.
+pub(super) struct Chosen<'a> {
+    /// What was taken off the price of an order line.
+    pub(super) discount: Option<&'a str>,
+    /// Those with features of their own.
+    pub(super) numbers: Vec<&'a str>,
+}
+
+impl<'a> Chosen<'a> {
+    /// From all numeric columns, in the order of the file.
+    pub(super) fn new(config: &FeaturesConfig, columns: impl Iterator<Item = &'a str>) -> Self {
+        let discounts: Vec<String> = config.discount.iter().map(|name| slug(name)).collect();
+        let mut numbers: Vec<&str> = columns.collect();
+        let discount = numbers.iter().position(|name| discounts.contains(&slug(name)));
+        let discount = discount.map(|at| numbers.remove(at));
+        numbers.truncate(config.max_numbers);
+        Self { discount, numbers }
+    }
+
+    fn names(self) -> impl Iterator<Item = &'a str> {
+        self.numbers.into_iter().chain(self.discount)
+    }
+}
+
+/// What becomes of a column that is none of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExtraUse {
+    /// As the files call it.
+    pub column: String,
+    /// What it holds.
+    pub kind: ExtraKind,
+    /// Features that are built from it, in words.
+    pub used_for: &'static str,
+}
+
+/// What becomes of the columns that are none of ours.
+pub(crate) fn uses_of_extras(config: &Config, events: &Events) -> Vec<ExtraUse> {
+    let is_number = |kind: ExtraKind| kind != ExtraKind::Text;
+    let numbers = events.extras().iter().filter(|extra| is_number(extra.kind)).map(|extra| &*extra.name);
+    let chosen = Chosen::new(&config.features, numbers);
+    let is_declared = |name: &str| config.feature.iter().any(|feature| feature.value.as_deref() == Some(name));
+    let used_for = |name: &str, kind: ExtraKind| match kind {
+        _ if chosen.discount == Some(name) => "discount of orders",
+        _ if chosen.numbers.contains(&name) => "count, mean, smallest, largest, last, change, days since",
+        _ if is_declared(name) => "declared features",
+        ExtraKind::Text => "conditions and declared features only",
+        _ => "declared features only: `max_numbers` are taken",
+    };
+    let of = |extra: &ExtraColumn| ExtraUse {
+        column: extra.name.to_string(),
+        kind: extra.kind,
+        used_for: used_for(&extra.name, extra.kind),
+    };
+    events.extras().iter().map(of).collect()
 }
 
 fn check(feature: &DeclaredFeature, column: &str, columns: &[(String, ColumnKind)]) -> Result<(), DeclaredError> {

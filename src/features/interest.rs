@@ -35,8 +35,9 @@ impl State {
         self.counts.resize(plan.categories.len(), 0);
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
-        if let Some(count) = self.counts.get_mut(step.category) {
+        if let Some(count) = self.counts.get_mut(step.category as usize) {
             *count += 1;
         }
     }

@@ -2,6 +2,7 @@
 
 use comfy_table::{Table, presets};
 
+use super::attributes::{Attribute, AttributeKind};
 use super::catalogue::{Feature, Group, Kind, Plan};
 use super::contact::{ContactPoint, Contacts};
 use super::roles::{Begin, Roles};
@@ -45,6 +46,21 @@ pub fn example(config: &Config) -> Plan {
             has_devices: true,
         },
         numbers: vec![placeholder("<number>")],
+        discount: Some("discount".into()),
+        attributes: vec![
+            Attribute {
+                column: "<attribute>".into(),
+                slug: "<attribute>".into(),
+                kind: AttributeKind::Number,
+                values: vec![],
+            },
+            Attribute {
+                column: "<attribute>".into(),
+                slug: "<attribute>".into(),
+                kind: AttributeKind::Text,
+                values: vec![placeholder("<value>")],
+            },
+        ],
         declared: config.feature.clone(),
         selection: Selection { include: vec!["*".into()], exclude: Vec::new() },
     }

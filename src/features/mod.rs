@@ -6,6 +6,7 @@
 
 mod activity;
 mod affinity;
+mod attributes;
 mod boundaries;
 mod cadence;
 mod catalogue;
@@ -37,12 +38,13 @@ mod tally;
 mod unfinished;
 mod windows;
 
+pub use attributes::{Attribute, AttributeKind};
 pub use catalogue::{Feature, Group, Kind, Plan, Unit, slug, slugs};
 pub use contact::{ContactPoint, Contacts};
 pub(crate) use declared::unheard_events;
 pub(crate) use export::{ExportOptions, export};
-pub use inputs::DeclaredError;
-pub(crate) use inputs::Inputs;
+pub use inputs::{DeclaredError, ExtraUse};
+pub(crate) use inputs::{Inputs, uses_of_extras};
 pub use plans::Plans;
 pub use roles::{Begin, Roles};
 pub(crate) use selection::is_pattern;

@@ -35,9 +35,13 @@ pub(super) struct Columns(Vec<Option<usize>>);
 
 impl Columns {
     pub(super) fn new(plan: &Plan, numbers: &[NumberColumn]) -> Self {
-        let position = |name: &str| numbers.iter().position(|number| number.name == name && !number.is_text);
-        Self(plan.numbers.iter().map(|number| position(&number.name)).collect())
+        Self(plan.numbers.iter().map(|number| position(&number.name, numbers)).collect())
     }
+}
+
+/// Where timelines keep a number.
+pub(super) fn position(name: &str, numbers: &[NumberColumn]) -> Option<usize> {
+    numbers.iter().position(|number| number.name == name && !number.is_text)
 }
 
 #[derive(Clone, Copy)]
@@ -65,6 +69,7 @@ impl State {
         self.0.resize(plan.numbers.len(), Seen::NOTHING);
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, columns: &Columns, step: &Step) {
         for (seen, column) in self.0.iter_mut().zip(&columns.0) {
             let Some(value) = column.map(|column| step.numbers()[column]).filter(|value| !value.is_nan()) else {

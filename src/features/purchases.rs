@@ -53,6 +53,24 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
             "Mean value of the days with an order after the first such day; missing without one.",
         );
     }
+    if let Some(column) = &plan.discount {
+        let of = "sign ignored; missing where the data lack the column";
+        declarations.family("purchases", &["event", "value", column]);
+        declarations.add("discount", Unit::Money, format!("Sum of `{column}` of order lines to date, {of}."));
+        declarations.add(
+            "discounted_line_share",
+            Unit::Share,
+            format!("Share of order lines with a `{column}` other than 0; missing without a line."),
+        );
+        declarations.family("purchases", &["ts", "event", "value", "order_id", column]);
+        let note = "`discount` ÷ number of orders; missing without one.";
+        declarations.add("average_order_discount", Unit::Money, note);
+        if order.has_money {
+            let note = "`discount` ÷ (`gross_spend` + `discount`): share of the price before discount, where `value` is \
+                        the price after it; missing without either.";
+            declarations.add("discount_share", Unit::Share, note);
+        }
+    }
     declarations.family("purchases", &["event", "value"]);
     for kind in plan.kinds[1..].iter().filter(|kind| kind.has_money) {
         declarations.add(
@@ -73,6 +91,8 @@ pub(super) struct State {
     gross_spend: f64,
     refunds: f64,
     first_day_spend: f64,
+    discount: f64,
+    discounted_lines: u64,
     order_days: u64,
     /// Orders of the last day with one, still open: lines of one order may come one after another.
     open: Vec<f64>,
@@ -92,10 +112,12 @@ impl State {
         *self = Self { open, kind_values, largest: f64::NAN, first_value: f64::NAN, ..Self::default() };
     }
 
-    pub(super) fn observe(&mut self, step: &Step) {
+    /// `discount` is the position of the discount among the numbers of the timelines.
+    #[inline]
+    pub(super) fn observe(&mut self, discount: Option<usize>, step: &Step) {
         let value = step.money();
         if step.kind != 0 {
-            if let Some(sum) = self.kind_values.get_mut(step.kind) {
+            if let Some(sum) = self.kind_values.get_mut(step.kind as usize) {
                 *sum += value;
             }
             return;
@@ -107,6 +129,10 @@ impl State {
             return;
         }
         self.gross_spend += value;
+        if let Some(discount) = discount.map(|at| step.numbers()[at].abs()).filter(|discount| *discount > 0.0) {
+            self.discount += discount;
+            self.discounted_lines += 1;
+        }
         if step.begins_order_day {
             self.close();
             self.order_days += 1;
@@ -120,7 +146,7 @@ impl State {
         if step.begins_order {
             self.open.push(value);
         } else {
-            self.open[step.order_of_day] += value;
+            self.open[step.order_of_day as usize] += value;
         }
     }
 
@@ -142,7 +168,7 @@ impl State {
         if repeats == 0 { f64::NAN } else { (self.gross_spend - self.first_day_spend) / repeats as f64 }
     }
 
-    pub(super) fn emit(&self, plan: &Plan, row: &mut Row) {
+    pub(super) fn emit(&self, plan: &Plan, has_discount: bool, row: &mut Row) {
         let (mut orders, mut largest) = (self.closed, self.largest);
         for &value in &self.open {
             orders.add(value);
@@ -169,6 +195,16 @@ impl State {
             row.push(first);
             row.push(self.open.last().copied().unwrap_or(f64::NAN));
             row.push(self.repeat_value());
+        }
+        if plan.discount.is_some() {
+            let discount = if has_discount { self.discount } else { f64::NAN };
+            let lines = if has_discount { self.discounted_lines as f64 } else { f64::NAN };
+            row.push(discount);
+            row.push(lines / self.lines as f64); // 0/0 = missing
+            row.push(discount / n);
+            if plan.kinds[0].has_money {
+                row.push(discount / (self.gross_spend + discount));
+            }
         }
         for (kind, sum) in plan.kinds.iter().zip(&self.kind_values).skip(1) {
             if kind.has_money {

@@ -39,6 +39,7 @@ impl State {
         self.last_of_kind.resize(plan.kinds.len(), None);
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
         let time = step.event.time;
         self.first.get_or_insert(time);
@@ -47,7 +48,7 @@ impl State {
             self.first_order.get_or_insert(time);
             self.last_order = Some(time);
         }
-        if let Some(slot) = self.last_of_kind.get_mut(step.kind) {
+        if let Some(slot) = self.last_of_kind.get_mut(step.kind as usize) {
             *slot = Some(time);
         }
     }

@@ -138,6 +138,7 @@ impl State {
         *self = Self { campaigns, ..Self::default() };
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
         let time = step.event.time;
         if step.roles.has(RoleSet::MESSAGE) {

@@ -180,11 +180,12 @@ impl State {
         *self = Self { columns, ..Self::default() };
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, tables: &Tables, step: &Step) {
         if tables.surprises.is_empty() || step.is_order_line && !step.begins_order {
             return;
         }
-        let (time, point) = (step.event.time, step.point);
+        let (time, point) = (step.event.time, step.point as usize);
         let bit = 1 << point;
         if self.used & bit == 0 {
             self.used |= bit;

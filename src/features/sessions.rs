@@ -69,6 +69,7 @@ impl State {
         self.seen.resize(plan.kinds.len() + 1, 0); // one more for all kinds without columns
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, plan: &Plan, step: &Step) {
         let time = step.event.time;
         let longest = i64::from(plan.session_minutes) * MINUTE_MICROS;
@@ -85,8 +86,8 @@ impl State {
         self.last = time;
         self.events += 1;
         self.last_events += 1;
-        if self.seen[step.kind] != self.session {
-            self.seen[step.kind] = self.session;
+        if self.seen[step.kind as usize] != self.session {
+            self.seen[step.kind as usize] = self.session;
             self.kinds += 1;
             self.last_kinds += 1;
         }

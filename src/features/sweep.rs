@@ -1,45 +1,60 @@
 //! The sweep: one walk over a timeline, oldest to newest, that emits the row of every cut-off as it passes it.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::boundaries::Boundaries;
 use super::catalogue::Plan;
 use super::contact::PointCodes;
 use super::roles::{RoleCodes, RoleSet};
 use super::{
-    activity, affinity, cadence, clock, decay, declared, first_order, interest, numbers, pace, purchases, recency,
-    response, sequence, sessions, unfinished, windows,
+    activity, affinity, attributes, cadence, clock, decay, declared, first_order, interest, numbers, pace, purchases,
+    recency, response, sequence, sessions, unfinished, windows,
 };
 use crate::time::Day;
 use crate::timeline::{Detail, Event, EventColumns, NO_CATEGORY, NO_CODE, Timeline, Timelines, Vocabulary};
 
-/// An event with its codes translated into the plan's.
-pub(super) struct Step<'a> {
-    pub(super) event: &'a Event,
-    detail: Detail,
-    numbers: &'a [f64],
-    conditions: u64,
+/// What every family needs to know of an event: its codes translated into the plan's, and what it begins.
+#[derive(Clone, Copy)]
+pub(super) struct Marks {
     pub(super) day: Day,
+    /// Position of an order line's order among those of its day.
+    pub(super) order_of_day: u32,
     /// Index into the plan's kinds, or their number: some other kind. The order event is 0.
-    pub(super) kind: usize,
+    pub(super) kind: u16,
     /// Index into the plan's categories, or their number: some other or none.
-    pub(super) category: usize,
-    pub(super) has_category: bool,
+    pub(super) category: u16,
     /// Index into the plan's channels, or their number: some other or none.
-    pub(super) channel: usize,
+    pub(super) channel: u16,
+    /// Index into the plan's contact points, or their number: some other.
+    pub(super) point: u8,
+    /// Index into the plan's beginnings, or `BEGINS_NOTHING`.
+    pub(super) begins: u8,
+    pub(super) roles: RoleSet,
+    pub(super) has_category: bool,
     /// A line of an order: the order event, and no refund.
     pub(super) is_order_line: bool,
     pub(super) begins_day: bool,
     /// First order line of its day.
     pub(super) begins_order_day: bool,
     pub(super) begins_order: bool,
-    /// Position of an order line's order among those of its day.
-    pub(super) order_of_day: usize,
-    pub(super) roles: RoleSet,
-    /// Index into the plan's beginnings, or `BEGINS_NOTHING`.
-    pub(super) begins: u8,
-    /// Index into the plan's contact points, or their number: some other.
-    pub(super) point: usize,
+}
+
+/// An event as families observe it.
+pub(super) struct Step<'a> {
+    pub(super) event: &'a Event,
+    timeline: Timeline<'a>,
+    index: usize,
+    marks: &'a Marks,
+}
+
+impl std::ops::Deref for Step<'_> {
+    type Target = Marks;
+
+    #[inline(always)]
+    fn deref(&self) -> &Marks {
+        self.marks
+    }
 }
 
 impl Step<'_> {
@@ -48,19 +63,23 @@ impl Step<'_> {
         if self.event.value.is_nan() { 0.0 } else { self.event.value }
     }
 
+    fn detail(&self) -> Detail {
+        self.timeline.detail(self.index)
+    }
+
     /// Hash of the order id, 0 where there is none.
     pub(super) fn order(&self) -> u64 {
-        self.detail.order
+        self.detail().order
     }
 
     /// Hash of the product, 0 where there is none.
     pub(super) fn product(&self) -> u32 {
-        self.detail.product
+        self.detail().product
     }
 
     /// Units; NaN where there are none.
     pub(super) fn quantity(&self) -> f32 {
-        self.detail.quantity
+        self.detail().quantity
     }
 
     /// Code of the channel, or [`NO_CODE`].
@@ -70,36 +89,23 @@ impl Step<'_> {
 
     /// Code of the device, or [`NO_CODE`].
     pub(super) fn device(&self) -> u16 {
-        self.detail.device
+        self.detail().device
     }
 
     /// Code of the campaign, or [`NO_CODE`].
     pub(super) fn campaign(&self) -> u16 {
-        self.detail.campaign
+        self.detail().campaign
     }
 
     /// The numeric extras, NaN where there is none.
     pub(super) fn numbers(&self) -> &[f64] {
-        self.numbers
+        self.timeline.numbers(self.index)
     }
 
     /// Which declared conditions hold, one bit each.
     pub(super) fn conditions(&self) -> u64 {
-        self.conditions
+        self.timeline.conditions(self.index)
     }
-}
-
-/// What looking back needs to know of an event that has been walked over.
-#[derive(Clone, Copy)]
-pub(super) struct Marks {
-    pub(super) day: Day,
-    pub(super) kind: u16,
-    pub(super) category: u16,
-    pub(super) is_order_line: bool,
-    pub(super) begins_order: bool,
-    pub(super) begins_day: bool,
-    pub(super) roles: RoleSet,
-    pub(super) begins: u8,
 }
 
 /// One row while it is filled.
@@ -109,9 +115,16 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
+    #[inline]
     pub(super) fn push(&mut self, value: f64) {
         self.values[self.next] = value;
         self.next += 1;
+    }
+
+    /// Leaves out features that nobody wants.
+    #[inline]
+    pub(super) fn skip(&mut self, features: usize) {
+        self.next += features;
     }
 }
 
@@ -124,22 +137,48 @@ macro_rules! each {
     };
 }
 
+/// Shows every family that is computed the same steps, one family after the other: what a family keeps stays at hand.
+macro_rules! each_step {
+    ($walker:expr, $steps:expr, $step:ident; $($family:ident.$method:ident($($argument:expr),*);)+) => {
+        $(if let Some(family) = &mut $walker.$family {
+            for $step in $steps {
+                family.$method($($argument),*);
+            }
+        })+
+    };
+}
+
+/// What the plan makes of a kind of event.
+#[derive(Clone, Copy)]
+struct OfKind {
+    kind: u16,
+    roles: RoleSet,
+    begins: u8,
+}
+
 /// A plan made ready for the codes of one set of timelines.
 pub struct Sweep<'a> {
     plan: &'a Plan,
-    kind_of: Vec<u16>,
+    of_kind: Vec<OfKind>,
+    /// An event without a name is known to have happened, as some other kind.
+    of_unnamed: OfKind,
     category_of: Vec<u16>,
     channel_of: Vec<u16>,
     /// Families with a feature that is wanted; the others are not computed.
     families: BTreeSet<String>,
     /// Number of features of these families.
     computed: usize,
+    /// Family of each of these features, and whether it is wanted.
+    wants: Vec<(String, bool)>,
     /// Which of them are wanted; `None`: all.
     wanted: Option<Vec<usize>>,
-    role_codes: RoleCodes,
-    point_codes: PointCodes,
+    /// `None` when no family asks for contact points.
+    point_codes: Option<PointCodes>,
     sequence: sequence::Tables,
     numbers: numbers::Columns,
+    /// Where the timelines keep the discount; `None` where there is none.
+    discount: Option<usize>,
+    attributes: attributes::Columns,
     declared: declared::Compiled,
 }
 
@@ -169,29 +208,45 @@ impl<'a> Sweep<'a> {
             .collect();
         features.retain(|feature| families.contains(&feature.family));
         let wanted: Vec<usize> = (0..features.len()).filter(|&index| names.contains(&features[index].name)).collect();
+        let wanted = (wanted.len() < features.len()).then_some(wanted);
         let declared = match families.contains("declared") {
             true => declared::Compiled::new(plan, vocabularies, &timelines.numbers),
             false => declared::Compiled::default(),
         };
+        let roles = RoleCodes::new(&plan.roles, vocabularies.event.names());
+        let of_kind = |(code, kind): (usize, u16)| {
+            let (roles, begins) = roles.of(code as u16);
+            OfKind { kind, roles, begins }
+        };
+        let kinds = translation(&vocabularies.event, plan.kinds.iter().map(|kind| kind.event.as_str()));
         Self {
             plan,
             declared,
-            kind_of: translation(&vocabularies.event, plan.kinds.iter().map(|kind| kind.event.as_str())),
+            of_unnamed: of_kind((NO_CODE.into(), plan.kinds.len() as u16)),
+            of_kind: kinds.into_iter().enumerate().map(of_kind).collect(),
             category_of: translation(&vocabularies.category, plan.categories.iter().map(|group| group.name.as_str())),
             channel_of: translation(&vocabularies.channel, plan.channels.iter().map(|group| group.name.as_str())),
-            role_codes: RoleCodes::new(&plan.roles, vocabularies.event.names()),
-            point_codes: PointCodes::new(&plan.contacts, vocabularies),
+            point_codes: families.contains("sequence").then(|| PointCodes::new(&plan.contacts, vocabularies)),
             sequence: sequence::Tables::new(&plan.contacts),
             numbers: numbers::Columns::new(plan, &timelines.numbers),
+            discount: plan.discount.as_deref().and_then(|name| numbers::position(name, &timelines.numbers)),
+            attributes: attributes::Columns::new(plan, &timelines.attributes),
             families,
             computed: features.len(),
-            wanted: (wanted.len() < features.len()).then_some(wanted),
+            wants: features.into_iter().map(|feature| (feature.family, names.contains(&feature.name))).collect(),
+            wanted,
         }
     }
 
     /// Number of features in a row.
     pub fn width(&self) -> usize {
         self.wanted.as_ref().map_or(self.computed, Vec::len)
+    }
+
+    /// Whether each feature of a family is wanted; `None` when none is.
+    fn wants_of(&self, family: &str) -> Option<Vec<bool>> {
+        let wanted = self.wants.iter().filter(|(of, _)| of == family).map(|&(_, is_wanted)| is_wanted);
+        self.families.contains(family).then(|| wanted.collect())
     }
 
     /// The state of a family whose features are wanted.
@@ -206,7 +261,7 @@ impl<'a> Sweep<'a> {
             boundaries: Boundaries::default(),
             recency: self.state("recency"),
             purchases: self.state("purchases"),
-            cadence: self.state("cadence"),
+            cadence: self.wants_of("cadence").map(|wanted| cadence::State::new(&wanted)),
             first_order: self.state("first_order"),
             activity: self.state("activity"),
             windows: self.state("windows"),
@@ -220,6 +275,7 @@ impl<'a> Sweep<'a> {
             response: self.state("response"),
             sequence: self.state("sequence"),
             numbers: self.state("numbers"),
+            attributes: self.state("attributes"),
             declared: self.state("declared"),
             marks: Vec::new(),
             known: EventColumns::default(),
@@ -228,38 +284,33 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    fn step<'e>(&self, timeline: Timeline<'e>, index: usize) -> Step<'e> {
-        let event = &timeline.events[index];
-        // An event without a name is known to have happened, as some other kind.
-        let kind = self.kind_of.get(event.kind as usize).map_or(self.plan.kinds.len(), |&kind| kind as usize);
-        let (roles, begins) = self.role_codes.of(event.kind);
+    /// What the plan makes of an event; what it begins is not known yet.
+    #[inline(always)]
+    fn marks(&self, event: &Event) -> Marks {
+        let OfKind { kind, roles, begins } = *self.of_kind.get(event.kind as usize).unwrap_or(&self.of_unnamed);
         let has_category = event.category != NO_CATEGORY;
-        Step {
-            event,
-            detail: timeline.detail(index),
-            numbers: timeline.numbers(index),
-            conditions: timeline.conditions(index),
+        Marks {
             day: event.day(),
+            order_of_day: 0,
             kind,
             category: if has_category {
-                self.category_of[event.category as usize] as usize
+                self.category_of[event.category as usize]
             } else {
-                self.plan.categories.len()
+                self.plan.categories.len() as u16
             },
-            has_category,
             channel: if event.channel == NO_CODE {
-                self.plan.channels.len()
+                self.plan.channels.len() as u16
             } else {
-                self.channel_of[event.channel as usize] as usize
+                self.channel_of[event.channel as usize]
             },
+            point: self.point_codes.as_ref().map_or(0, |codes| codes.of(event.kind, event.channel) as u8),
+            begins,
+            roles,
+            has_category,
             is_order_line: kind == 0 && is_order_line(event),
             begins_day: false,
             begins_order_day: false,
             begins_order: false,
-            order_of_day: 0,
-            roles,
-            begins,
-            point: self.point_codes.of(event.kind, event.channel),
         }
     }
 }
@@ -289,6 +340,7 @@ pub struct Walker<'a> {
     response: Option<response::State>,
     sequence: Option<sequence::State>,
     numbers: Option<numbers::State>,
+    attributes: Option<attributes::State>,
     declared: Option<declared::State>,
     marks: Vec<Marks>,
     known: EventColumns,
@@ -307,7 +359,7 @@ impl Walker<'_> {
             for (index, &as_of) in as_ofs.iter().enumerate() {
                 let mut known = std::mem::take(&mut self.known);
                 known.keep_known(timeline, as_of);
-                self.walk_in_time(known.timeline(), &[as_of], |_, row| emit(index, row));
+                self.walk_in_time(known.timeline().of_the_same(timeline), &[as_of], |_, row| emit(index, row));
                 self.known = known;
             }
         } else {
@@ -338,25 +390,30 @@ impl Walker<'_> {
         self.marks.clear();
         let mut passed = 0;
         for (index, &as_of) in as_ofs.iter().enumerate() {
-            let end = as_of.start_micros();
-            while passed < timeline.len() && timeline.events[passed].time < end {
-                self.observe(timeline, passed);
-                passed += 1;
-            }
+            let end = timeline.before(as_of);
+            self.observe(timeline, passed..end);
+            passed = end;
             if passed > 0 {
-                self.fill_row(as_of, &timeline.events[..passed]);
+                self.fill_row(as_of, timeline, passed);
                 emit(index, if self.sweep.wanted.is_some() { &self.picked } else { &self.row });
             }
         }
     }
 
-    fn observe(&mut self, timeline: Timeline, index: usize) {
+    /// Shows the families events that follow those they have seen.
+    fn observe(&mut self, timeline: Timeline, new: Range<usize>) {
         let plan = self.sweep.plan;
-        let mut step = self.sweep.step(timeline, index);
-        self.boundaries.mark(&mut step);
-        each!(self,
+        for (index, event) in new.clone().zip(&timeline.events[new.clone()]) {
+            let mut marks = self.sweep.marks(event);
+            self.boundaries.mark(&mut marks, || timeline.detail(index).order);
+            self.marks.push(marks);
+        }
+        let (events, marks) = (&timeline.events[new.clone()], &self.marks[new.clone()]);
+        let of = |(index, (event, marks))| Step { event, timeline, index, marks };
+        let steps = || new.clone().zip(events.iter().zip(marks)).map(of);
+        each_step!(self, steps(), step;
             recency.observe(&step);
-            purchases.observe(&step);
+            purchases.observe(self.sweep.discount, &step);
             cadence.observe(&step);
             first_order.observe(&step);
             activity.observe(&step);
@@ -371,24 +428,15 @@ impl Walker<'_> {
             numbers.observe(&self.sweep.numbers, &step);
             declared.observe(&self.sweep.declared, &step);
         );
-        self.marks.push(Marks {
-            day: step.day,
-            kind: step.kind as u16,
-            category: step.category as u16,
-            is_order_line: step.is_order_line,
-            begins_order: step.begins_order,
-            begins_day: step.begins_day,
-            roles: step.roles,
-            begins: step.begins,
-        });
     }
 
-    fn fill_row(&mut self, as_of: Day, events: &[Event]) {
+    fn fill_row(&mut self, as_of: Day, timeline: Timeline, passed: usize) {
         let plan = self.sweep.plan;
+        let events = &timeline.events[..passed];
         let mut row = Row { values: &mut self.row, next: 0 };
         each!(self,
             recency.emit(as_of, &mut row);
-            purchases.emit(plan, &mut row);
+            purchases.emit(plan, self.sweep.discount.is_some(), &mut row);
             cadence.emit(plan, as_of, &mut row);
             first_order.emit(plan, &mut row);
             activity.emit(&mut row);
@@ -403,6 +451,7 @@ impl Walker<'_> {
             response.emit(plan, as_of, &self.marks, &mut row);
             sequence.emit(plan, as_of, &mut row);
             numbers.emit(as_of, &mut row);
+            attributes.emit(&self.sweep.attributes, timeline.attributes_at(as_of), &mut row);
             declared.emit(&self.sweep.declared, as_of, &mut row);
         );
         assert_eq!(row.next, row.values.len(), "every declared feature is emitted");

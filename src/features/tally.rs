@@ -4,14 +4,14 @@ use hashbrown::HashMap;
 
 use super::sweep::is_order_line;
 use crate::time::Day;
-use crate::timeline::{NO_CATEGORY, NO_CODE, SpillError, Timelines};
+use crate::timeline::{NO_CATEGORY, NO_CODE, Partition, SpillError, Timelines};
 
 /// Pairs are counted in a table of at most this many cells, in a map beyond.
 const MOST_CELLS: usize = 1 << 16;
 
 /// How often each kind of event occurs with each code of another column, such as the category.
 pub(super) enum Pairs {
-    /// Kind × code.
+    /// Kind × code. A tally has one more of each, for events without.
     Table { codes: usize, counts: Vec<u64> },
     /// Those that occur.
     Map(HashMap<(u16, u32), u64>),
@@ -83,6 +83,8 @@ pub(super) struct Tally {
     pub(super) first_day: Option<Day>,
     /// Numeric extras that any event has.
     pub(super) numbers: Vec<bool>,
+    /// Of each attribute, how many customers have each of its texts.
+    pub(super) attributes: Vec<Vec<u64>>,
 }
 
 impl Tally {
@@ -96,12 +98,13 @@ impl Tally {
             campaign: vec![false; kinds],
             categories: vec![0; categories],
             channels: vec![0; vocabularies.channel.names().len()],
-            pairs: Pairs::new(kinds, categories),
+            pairs: Pairs::new(kinds + 1, categories + 1),
             gaps: 0,
             gap_days: 0,
             has_times: false,
             first_day: None,
             numbers: vec![false; timelines.numbers.len()],
+            attributes: timelines.attributes.iter().map(|attribute| vec![0; attribute.texts.len()]).collect(),
         }
     }
 
@@ -111,19 +114,32 @@ impl Tally {
     /// Timelines on disk that cannot be read back.
     pub(super) fn of(timelines: &Timelines, order_kind: Option<u32>, frozen_at: Day) -> Result<Self, SpillError> {
         let order_kind = order_kind.map_or(NO_CODE, |code| code as u16);
-        timelines.fold_parts(
-            || Self::new(timelines),
-            |mut tally, partition| {
-                for customer in 0..partition.customers() {
-                    tally.take(partition.timeline(customer), order_kind, frozen_at);
+        let of_part = |mut tally: Self, partition: &Partition| {
+            for customer in 0..partition.customers() {
+                tally.take(partition.timeline(customer), order_kind, frozen_at);
+            }
+            tally
+        };
+        Ok(timelines.fold_parts(|| Self::new(timelines), of_part, Self::add)?.total())
+    }
+
+    /// What the pairs tell of each kind and each category; where they are many, that is counted by itself.
+    fn total(mut self) -> Self {
+        if let Pairs::Table { codes, counts } = &self.pairs {
+            for (row, counts) in counts.chunks_exact(*codes).enumerate() {
+                if let Some(kind) = self.kinds.get_mut(row) {
+                    *kind = counts.iter().sum();
                 }
-                tally
-            },
-            Self::add,
-        )
+                self.categories.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            }
+        }
+        self
     }
 
     fn take(&mut self, timeline: crate::timeline::Timeline, order_kind: u16, frozen_at: Day) {
+        let has_details = timeline.has_details();
+        let has_numbers = !self.numbers.is_empty();
+        let (without_kind, without_category) = (self.kinds.len(), self.categories.len());
         let mut last_order_day = None;
         let mut first = None;
         for index in timeline.known_at(frozen_at) {
@@ -132,25 +148,38 @@ impl Tally {
             if !self.has_times {
                 self.has_times = event.time != event.day().start_micros();
             }
-            for (seen, number) in self.numbers.iter_mut().zip(timeline.numbers(index)) {
-                *seen |= !number.is_nan();
+            if has_numbers {
+                for (seen, number) in self.numbers.iter_mut().zip(timeline.numbers(index)) {
+                    *seen |= !number.is_nan();
+                }
             }
             if event.channel != NO_CODE {
                 self.channels[event.channel as usize] += 1;
             }
-            if event.category != NO_CATEGORY {
-                self.categories[event.category as usize] += 1;
-                if event.kind != NO_CODE {
-                    self.pairs.take(event.kind, event.category);
+            match &mut self.pairs {
+                Pairs::Table { codes, counts } => {
+                    let kind = (event.kind as usize).min(without_kind);
+                    let category = (event.category as usize).min(without_category);
+                    counts[kind * *codes + category] += 1;
+                }
+                Pairs::Map(_) => {
+                    if event.category != NO_CATEGORY {
+                        self.categories[event.category as usize] += 1;
+                        if event.kind != NO_CODE {
+                            self.pairs.take(event.kind, event.category);
+                        }
+                    }
+                    if event.kind != NO_CODE {
+                        self.kinds[event.kind as usize] += 1;
+                    }
                 }
             }
             if event.kind == NO_CODE {
                 continue;
             }
             let kind = event.kind as usize;
-            self.kinds[kind] += 1;
             self.money[kind] |= !event.value.is_nan() && event.value != 0.0;
-            if timeline.has_details() {
+            if has_details {
                 self.campaign[kind] |= timeline.detail(index).campaign != NO_CODE;
             }
             if event.kind == order_kind && is_order_line(event) {
@@ -164,6 +193,12 @@ impl Tally {
             }
         }
         if let Some(first) = first.map(Day::of_wall) {
+            let values = timeline.attributes_at(frozen_at).unwrap_or_default();
+            for (counts, value) in self.attributes.iter_mut().zip(values).filter(|(counts, _)| !counts.is_empty()) {
+                if !value.is_nan() {
+                    counts[*value as usize] += 1;
+                }
+            }
             self.first_day = Some(self.first_day.map_or(first, |day| day.min(first)));
         }
     }
@@ -177,6 +212,7 @@ impl Tally {
         any(&mut self.money, other.money);
         any(&mut self.campaign, other.campaign);
         any(&mut self.numbers, other.numbers);
+        self.attributes.iter_mut().zip(other.attributes).for_each(|(to, from)| sum(to, from));
         self.pairs.add(other.pairs);
         self.gaps += other.gaps;
         self.gap_days += other.gap_days;

@@ -95,6 +95,7 @@ impl State {
         self.last_failure = None;
     }
 
+    #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
         let time = step.event.time;
         if step.is_order_line {

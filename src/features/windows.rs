@@ -83,58 +83,57 @@ struct Totals {
     active_days: u32,
 }
 
+/// What is counted of every kind of event; the order event's count is not used.
+#[derive(Clone, Copy, Default)]
+struct OfKind {
+    count: u32,
+    value: f64,
+}
+
 /// One row of counters for each window, filled by looking back from `as_of`.
 #[derive(Default)]
 pub(super) struct State {
     totals: Vec<Totals>,
-    /// Window × kind: events, and their money; the order event's count is not used.
-    counts: Vec<u32>,
-    values: Vec<f64>,
-    /// The first window that holds an age in days.
-    window_of_age: Vec<u8>,
+    /// Window × kind.
+    kinds: Vec<OfKind>,
+    /// Of the events looked back over so far.
+    so_far: Vec<OfKind>,
 }
 
 impl State {
-    /// Looks back over the events before `as_of`, newest first, as far as the longest window.
+    /// Looks back over the events before `as_of`, newest first, as far as the longest window: each window is what has
+    /// been seen when its end is passed.
     fn fill(&mut self, plan: &Plan, as_of: Day, events: &[Event], marks: &[Marks]) {
-        if self.window_of_age.is_empty() {
-            let longest = plan.windows.last().copied().unwrap_or(0);
-            self.window_of_age =
-                (0..=longest).map(|age| plan.windows.partition_point(|&days| days < age) as u8).collect();
-        }
         let width = plan.kinds.len();
         self.totals.clear();
-        self.totals.resize(plan.windows.len(), Totals::default());
-        self.counts.clear();
-        self.counts.resize(width * plan.windows.len(), 0);
-        self.values.clear();
-        self.values.resize(width * plan.windows.len(), 0.0);
+        self.kinds.clear();
+        self.so_far.clear();
+        self.so_far.resize(width, OfKind::default());
+        let mut totals = Totals::default();
+        let mut windows = plan.windows.iter().map(|&days| i32::from(days));
+        let mut days = windows.next();
         for (event, marks) in events.iter().zip(marks).rev() {
-            let age = as_of.since(marks.day) as usize;
-            let Some(&window) = self.window_of_age.get(age) else { break };
-            let window = window as usize;
-            let totals = &mut self.totals[window];
+            let age = as_of.since(marks.day);
+            while days.is_some_and(|days| days < age) {
+                self.totals.push(totals);
+                self.kinds.extend_from_slice(&self.so_far);
+                days = windows.next();
+            }
+            if days.is_none() {
+                break;
+            }
             totals.orders += u32::from(marks.begins_order);
             totals.order_lines += u32::from(marks.is_order_line);
             totals.events += 1;
             totals.active_days += u32::from(marks.begins_day);
-            let kind = marks.kind as usize;
-            if kind < width {
-                self.counts[window * width + kind] += 1;
-                self.values[window * width + kind] += if event.value.is_nan() { 0.0 } else { event.value };
+            if let Some(of) = self.so_far.get_mut(marks.kind as usize) {
+                of.count += 1;
+                of.value += if event.value.is_nan() { 0.0 } else { event.value };
             }
         }
-        for window in 1..plan.windows.len() {
-            let shorter = self.totals[window - 1];
-            let longer = &mut self.totals[window];
-            longer.orders += shorter.orders;
-            longer.order_lines += shorter.order_lines;
-            longer.events += shorter.events;
-            longer.active_days += shorter.active_days;
-            for at in window * width..(window + 1) * width {
-                self.counts[at] += self.counts[at - width];
-                self.values[at] += self.values[at - width];
-            }
+        while self.totals.len() < plan.windows.len() {
+            self.totals.push(totals);
+            self.kinds.extend_from_slice(&self.so_far);
         }
     }
 
@@ -142,7 +141,7 @@ impl State {
         self.fill(plan, as_of, events, marks);
         let has_money = plan.kinds[0].has_money;
         let width = plan.kinds.len();
-        let spend = |window: usize| self.values[window * width];
+        let spend = |window: usize| self.kinds[window * width].value;
         for (window, totals) in self.totals.iter().enumerate() {
             row.push(f64::from(totals.orders));
             row.push(f64::from(totals.order_lines));
@@ -151,10 +150,10 @@ impl State {
             }
             row.push(f64::from(totals.events));
             row.push(f64::from(totals.active_days));
-            for (kind, at) in plan.kinds.iter().zip(window * width..).skip(1) {
-                row.push(f64::from(self.counts[at]));
+            for (kind, of) in plan.kinds.iter().zip(&self.kinds[window * width..]).skip(1) {
+                row.push(f64::from(of.count));
                 if kind.has_money {
-                    row.push(self.values[at]);
+                    row.push(of.value);
                 }
             }
         }

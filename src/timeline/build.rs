@@ -8,6 +8,7 @@
 use hashbrown::HashTable;
 use rayon::prelude::*;
 
+use super::attributes::Attributes;
 use super::customer::{CustomerId, Customers};
 use super::event::{Detail, Event, EventColumns, Shape};
 use super::sort::{Recode, sort_timelines};
@@ -75,37 +76,53 @@ impl Explain for TimelineError {
 const NARROW_LIMIT: usize = u16::MAX as usize;
 
 /// Customers and events of one partition, in the order of the files.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Growing {
     pub(super) customers: Customers,
     pub(super) events: EventColumns,
     /// Customer of each event.
     pub(super) owners: Vec<u32>,
-    /// Hash and position of each customer.
+    /// Hash and position of each customer; the position of a text is marked.
     table: HashTable<(u64, u32)>,
 }
 
 impl Growing {
     /// Position of a customer, who is new or known.
     pub(super) fn customer(&mut self, id: CustomerId, hash: u64) -> u32 {
-        let customers = &mut self.customers;
-        let is_same = |&(other, c): &(u64, u32)| other == hash && customers.is(c as usize, id);
-        if let Some(&(_, customer)) = self.table.find(hash, is_same) {
+        if let Some(customer) = self.known(id, hash) {
             return customer;
         }
-        let customer = customers.len() as u32;
-        customers.push(id, hash);
-        self.table.insert_unique(hash, (hash, customer), |&(hash, _)| hash);
+        let customer = self.customers.len() as u32;
+        let mark = if matches!(id, CustomerId::Text(_)) { IS_TEXT } else { 0 };
+        self.customers.push(id, hash);
+        self.table.insert_unique(hash, (hash, customer | mark), |&(hash, _)| hash);
         customer
     }
 
-    fn bytes(&self) -> usize {
+    /// Position of a customer who is known.
+    #[inline]
+    pub(super) fn known(&self, id: CustomerId, hash: u64) -> Option<u32> {
+        let found = match id {
+            // Different numbers have different hashes.
+            CustomerId::Number(_) => self.table.find(hash, |&(other, c)| other == hash && c & IS_TEXT == 0),
+            CustomerId::Text(text) => {
+                let is_called = |c: u32| c & IS_TEXT != 0 && self.customers.is_text((c & !IS_TEXT) as usize, text);
+                self.table.find(hash, |&(other, c)| other == hash && is_called(c))
+            }
+        };
+        found.map(|&(_, customer)| customer & !IS_TEXT)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
         self.customers.capacity_bytes()
             + self.events.capacity_bytes()
             + 4 * self.owners.capacity()
             + self.table.allocation_size()
     }
 }
+
+/// Marks the position of a customer whose id is a text.
+const IS_TEXT: u32 = 1 << 31;
 
 /// A text among the numeric extras: 53 bits of its hash, which a double holds exactly. Good for telling texts apart.
 fn text_number(text: &str) -> f64 {
@@ -117,7 +134,7 @@ pub(super) fn partition_of(hash: u64) -> usize {
 }
 
 /// Rows that are grouped together: few enough for a core's own cache.
-const GROUPED_ROWS: usize = 1 << 15;
+const GROUPED_ROWS: usize = 1 << 14;
 
 /// Partitions are not quite even.
 const HEADROOM: f64 = 1.1;
@@ -132,7 +149,7 @@ const FETCHED_IDS: usize = 32;
 struct Grouped {
     /// First row of the stretch, and the row after its last.
     stretch: std::ops::Range<usize>,
-    /// Customer hashes, grouped.
+    /// Hashes of ids that are texts, grouped.
     hashes: Vec<u64>,
     /// Ids that are numbers, grouped.
     numbers: Vec<i64>,
@@ -140,8 +157,8 @@ struct Grouped {
     rows: Vec<u32>,
     events: EventColumns,
     starts: [u32; PARTITIONS + 1],
-    /// Hashes in the order of the batch.
-    unsorted: Vec<u64>,
+    /// Of the first event and the last.
+    times: Option<(i64, i64)>,
 }
 
 impl Default for Grouped {
@@ -153,7 +170,7 @@ impl Default for Grouped {
             rows: Vec::new(),
             events: EventColumns::default(),
             starts: [0; PARTITIONS + 1],
-            unsorted: Vec::new(),
+            times: None,
         }
     }
 }
@@ -168,52 +185,59 @@ struct Codes<'a> {
 }
 
 impl Grouped {
-    fn fill(&mut self, batch: &EventBatch, codes: &Codes, shape: Shape) {
+    /// `hashes` is room for those of the stretch.
+    fn fill(&mut self, batch: &EventBatch, codes: &Codes, shape: Shape, hashes: &mut Vec<u64>) {
         let stretch = self.stretch.clone();
         let n = stretch.len();
-        self.unsorted.clear();
+        hashes.clear();
         match &batch.customer {
             Ids::Integers(ids) => {
-                self.unsorted.extend(ids[stretch.clone()].iter().map(|&id| CustomerId::of_number(id).hash()));
+                hashes.extend(ids[stretch.clone()].iter().map(|&id| CustomerId::of_number(id).hash()));
             }
             Ids::Texts(ids) => {
-                self.unsorted.extend(stretch.clone().map(|row| CustomerId::of(ids.value(row)).hash()));
+                hashes.extend(stretch.clone().map(|row| CustomerId::of(ids.value(row)).hash()));
             }
         }
         self.starts.fill(0);
-        for &hash in &self.unsorted {
+        for &hash in hashes.iter() {
             self.starts[partition_of(hash) + 1] += 1;
         }
         for p in 0..PARTITIONS {
             self.starts[p + 1] += self.starts[p];
         }
-        self.rows.resize(n, 0);
         let mut next = self.starts;
-        for (row, &hash) in self.unsorted.iter().enumerate() {
-            let next = &mut next[partition_of(hash)];
-            self.rows[*next as usize] = row as u32;
-            *next += 1;
-        }
-        let (rows, unsorted) = (&self.rows, &self.unsorted);
-        self.hashes.clear();
-        self.hashes.extend(rows.iter().map(|&row| unsorted[row as usize]));
-        rows_from(&mut self.rows, stretch.start);
-        self.numbers.clear();
-        if let Ids::Integers(ids) = &batch.customer {
-            self.numbers.extend(self.rows.iter().map(|&row| ids[row as usize]));
-        }
+        self.rows.resize(n, 0);
         self.events.reset(shape, n);
-        let value = batch.value.as_deref();
-        for (event, &row) in self.events.events.iter_mut().zip(&self.rows) {
-            let row = row as usize;
-            *event = Event {
-                time: batch.time[row],
-                value: value.map_or(f64::NAN, |value| value[row]),
+        let (numbers, texts) = match &batch.customer {
+            Ids::Integers(ids) => (&ids[stretch.clone()], false),
+            Ids::Texts(_) => (&[][..], true),
+        };
+        self.numbers.resize(numbers.len(), 0);
+        self.hashes.resize(if texts { n } else { 0 }, 0);
+        let times = &batch.time[stretch.clone()];
+        let values = batch.value.as_ref().map(|values| &values[stretch.clone()]);
+        let (rows, events) = (&mut self.rows[..n], &mut self.events.events[..n]);
+        for (index, (&hash, &time)) in hashes.iter().zip(times).enumerate() {
+            let next = &mut next[partition_of(hash)];
+            let slot = *next as usize;
+            *next += 1;
+            let row = stretch.start + index;
+            rows[slot] = row as u32;
+            events[slot] = Event {
+                time,
+                value: values.map_or(f64::NAN, |values| values[index]),
                 category: codes.category.wide(row),
                 kind: codes.event.narrow(row),
                 channel: codes.channel.narrow(row),
             };
+            if texts {
+                self.hashes[slot] = hash;
+            } else {
+                self.numbers[slot] = numbers[index];
+            }
         }
+        let range = times.iter().fold((i64::MAX, i64::MIN), |(first, last), &time| (first.min(time), last.max(time)));
+        self.times = (n > 0).then_some(range);
         if shape.details {
             self.fill_details(batch, codes);
         }
@@ -255,13 +279,18 @@ impl Grouped {
         }
     }
 
+    fn bytes(&self) -> usize {
+        8 * (self.hashes.capacity() + self.numbers.capacity()) + 4 * self.rows.capacity() + self.events.capacity_bytes()
+    }
+
     fn append_to(&self, growing: &mut Growing, batch: &EventBatch, partition: usize) {
         let slots = self.starts[partition] as usize..self.starts[partition + 1] as usize;
         growing.owners.reserve(slots.len());
         match &batch.customer {
             Ids::Integers(_) => {
-                for (&hash, &number) in self.hashes[slots.clone()].iter().zip(&self.numbers[slots.clone()]) {
-                    let customer = growing.customer(CustomerId::of_number(number), hash);
+                for &number in &self.numbers[slots.clone()] {
+                    let id = CustomerId::of_number(number);
+                    let customer = growing.customer(id, id.hash());
                     growing.owners.push(customer);
                 }
             }
@@ -282,11 +311,6 @@ impl Grouped {
         }
         growing.events.extend(self.events.slice(slots));
     }
-}
-
-/// Rows of a stretch become rows of its batch.
-fn rows_from(rows: &mut [u32], start: usize) {
-    rows.iter_mut().for_each(|row| *row += start as u32);
 }
 
 fn has_details(batch: &EventBatch) -> bool {
@@ -310,12 +334,19 @@ pub struct TimelineBuilder {
     times: Option<(i64, i64)>,
     budget: Budget,
     spill: Option<Spill>,
+    attributes: Option<Attributes>,
 }
 
 impl TimelineBuilder {
     /// Timelines that are put aside on disk, partition by partition, when they outgrow the budget.
     pub fn within(budget: Budget) -> Self {
         Self { budget, ..Self::default() }
+    }
+
+    /// What is known of customers beside their events. It stays in memory.
+    pub fn with_attributes(mut self, attributes: Option<Attributes>) -> Self {
+        self.attributes = attributes;
+        self
     }
 
     /// Appends batches that follow all earlier ones in file order. All of a builder's batches have the same extras
@@ -372,9 +403,9 @@ impl TimelineBuilder {
         }
         let shape = self.shape;
         let grouped = &mut self.grouped[..stretches.len()];
-        grouped.par_iter_mut().zip(&stretches).for_each(|(grouped, (index, stretch))| {
+        grouped.par_iter_mut().zip(&stretches).for_each_init(Vec::new, |hashes, (grouped, (index, stretch))| {
             grouped.stretch = stretch.clone();
-            grouped.fill(&batches[*index], &codes[*index], shape);
+            grouped.fill(&batches[*index], &codes[*index], shape, hashes);
         });
         let grouped = &*grouped;
         self.growing.par_iter_mut().enumerate().for_each(|(p, growing)| {
@@ -382,13 +413,14 @@ impl TimelineBuilder {
                 grouped.append_to(growing, &batches[*index], p);
             }
         });
-        for batch in batches {
-            self.n_events += batch.len() as u64;
-            for &time in &batch.time {
-                self.times = Some(self.times.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
-            }
+        self.n_events += batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
+        for (low, high) in grouped.iter().filter_map(|grouped| grouped.times) {
+            self.times = Some(self.times.map_or((low, high), |(first, last)| (first.min(low), last.max(high))));
         }
-        if let Some(limit) = self.budget.growing_bytes()
+        let others = self.attributes.as_ref().map_or(0, Attributes::bytes)
+            + batches.iter().map(EventBatch::bytes).sum::<usize>()
+            + self.grouped.iter().map(Grouped::bytes).sum::<usize>();
+        if let Some(limit) = self.budget.growing_bytes(others)
             && self.growing.iter().map(Growing::bytes).sum::<usize>() > limit
         {
             self.put_aside()?;
@@ -433,17 +465,25 @@ impl TimelineBuilder {
             campaign: self.vocabularies.campaign.sort(),
         };
         drop(self.grouped);
+        let (columns, described) =
+            self.attributes.as_ref().map_or((Vec::new(), 0), |all| (all.columns().to_vec(), all.customers()));
+        let mut with_attributes = 0;
         let (store, n_customers) = if self.spill.is_some() {
             self.grouped = Vec::new();
             let mut spill = self.spill.take().expect("just seen");
             spill.append(&mut self.growing, self.shape)?;
             drop(self.growing);
-            let spilled = spill.finish(recode, self.shape);
-            let n_customers = spilled.count_customers()?;
+            let spilled = spill.finish(recode, self.shape, self.attributes.take());
+            let n_customers;
+            (n_customers, with_attributes) = spilled.count_customers()?;
             (Store::Spilled(Box::new(spilled)), n_customers)
         } else {
-            let sort = |growing: Growing| sort_timelines(growing, &recode);
-            let partitions: Vec<super::Partition> = self.growing.into_par_iter().map(sort).collect();
+            let sort = |copy: &mut EventColumns, growing: Growing| sort_timelines(growing, &recode, copy);
+            let mut partitions: Vec<super::Partition> =
+                self.growing.into_par_iter().map_init(EventColumns::default, sort).collect();
+            if let Some(attributes) = self.attributes.take() {
+                with_attributes = partitions.par_iter_mut().map(|partition| partition.attach(&attributes)).sum();
+            }
             let n_customers = partitions.iter().map(super::Partition::customers).sum();
             (Store::Memory(partitions), n_customers)
         };
@@ -451,6 +491,8 @@ impl TimelineBuilder {
             store,
             vocabularies: self.vocabularies,
             numbers: self.numbers,
+            attributes: columns,
+            without_events: described - with_attributes,
             first_day: Day::of_wall(first),
             last_day: Day::of_wall(last),
             n_customers,

@@ -91,12 +91,9 @@ impl Customers {
         }
     }
 
-    /// Whether a customer is called so.
-    pub(super) fn is(&self, customer: usize, id: CustomerId) -> bool {
-        match id {
-            CustomerId::Number(number) => self.numbers[customer] == number,
-            CustomerId::Text(text) => self.numbers[customer] == NO_NUMBER && self.text(customer) == text.as_bytes(),
-        }
+    /// Whether a customer without a number is called so.
+    pub(super) fn is_text(&self, customer: usize, text: &str) -> bool {
+        self.text(customer) == text.as_bytes()
     }
 
     pub(super) fn push(&mut self, id: CustomerId, hash: u64) {
@@ -109,6 +106,14 @@ impl Customers {
             }
         }
         self.ends.push(self.text.len());
+    }
+
+    /// Makes room for more customers, whose texts are so long together.
+    pub(super) fn reserve(&mut self, customers: usize, text: usize) {
+        self.hashes.reserve(customers);
+        self.numbers.reserve(customers);
+        self.ends.reserve(customers);
+        self.text.reserve(text);
     }
 
     pub(super) fn capacity_bytes(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::attributes::AttributesOfCustomer;
 use super::{NO_CATEGORY, NO_CODE};
 use crate::time::{DAY_MICROS, Day};
 
@@ -30,6 +31,7 @@ impl Default for Event {
 
 impl Event {
     /// The day on which it happened.
+    #[inline]
     pub fn day(&self) -> Day {
         Day::of_wall(self.time)
     }
@@ -70,10 +72,30 @@ pub struct Timeline<'a> {
     numbers: &'a [f64],
     n_numbers: usize,
     conditions: &'a [u64],
+    attributes: AttributesOfCustomer<'a>,
 }
 
 impl<'a> Timeline<'a> {
+    pub(super) fn with(self, attributes: AttributesOfCustomer<'a>) -> Self {
+        Self { attributes, ..self }
+    }
+
+    /// The same events, of the customer of another timeline.
+    pub fn of_the_same<'b>(self, other: Timeline<'b>) -> Timeline<'b>
+    where
+        'a: 'b,
+    {
+        Timeline { attributes: other.attributes, ..self }
+    }
+
+    /// What is known of the customer at the start of `as_of`: a value for each of
+    /// [`Timelines::attributes`](super::Timelines::attributes), a code for text, NaN where there is none.
+    pub fn attributes_at(&self, as_of: Day) -> Option<&'a [f64]> {
+        self.attributes.at(as_of)
+    }
+
     /// Number of events.
+    #[inline]
     pub fn len(&self) -> usize {
         self.events.len()
     }
@@ -84,42 +106,50 @@ impl<'a> Timeline<'a> {
     }
 
     /// What else is known of an event.
+    #[inline]
     pub fn detail(&self, index: usize) -> Detail {
         self.details.get(index).copied().unwrap_or_else(|| Detail::none(self.events[index].day()))
     }
 
     /// The numeric extras of an event, in the order of [`Timelines::numbers`](super::Timelines::numbers); NaN where there is none.
+    #[inline]
     pub fn numbers(&self, index: usize) -> &'a [f64] {
         &self.numbers[index * self.n_numbers..(index + 1) * self.n_numbers]
     }
 
     /// Which declared conditions hold of an event, one bit each.
+    #[inline]
     pub fn conditions(&self, index: usize) -> u64 {
         self.conditions.get(index).copied().unwrap_or(0)
     }
 
     /// Whether an event is known at the start of `as_of`: it happened before, and was received before.
+    #[inline]
     pub fn is_known_at(&self, index: usize, as_of: Day) -> bool {
         self.events[index].time < as_of.start_micros() && self.details.get(index).is_none_or(|d| d.received < as_of.0)
     }
 
     /// Number of events that happened before the start of `as_of`, known then or not.
+    #[inline]
     pub fn before(&self, as_of: Day) -> usize {
         let end = as_of.start_micros();
         self.events.partition_point(|event| event.time < end)
     }
 
     /// Positions of the events known at the start of `as_of`, oldest first.
+    #[inline]
     pub fn known_at(self, as_of: Day) -> impl Iterator<Item = usize> {
         (0..self.before(as_of)).filter(move |&i| self.details.get(i).is_none_or(|detail| detail.received < as_of.0))
     }
 
     /// Whether more is known of events than [`Event`] tells.
+    #[inline]
     pub fn has_details(&self) -> bool {
         !self.details.is_empty()
     }
 
     /// Whether any event arrived on a later day than it happened.
+    #[inline]
     pub fn has_late(&self) -> bool {
         let is_late =
             |(event, detail): (&Event, &Detail)| i64::from(detail.received) > event.time.div_euclid(DAY_MICROS);
@@ -197,6 +227,7 @@ impl EventColumns {
             numbers: &self.numbers[range.start * self.n_numbers..range.end * self.n_numbers],
             n_numbers: self.n_numbers,
             conditions: &self.conditions[of(self.conditions.len())],
+            attributes: AttributesOfCustomer::default(),
         }
     }
 
@@ -214,21 +245,29 @@ impl EventColumns {
         self.conditions.extend_from_slice(from.conditions);
     }
 
-    /// These events, in this order.
-    pub(super) fn picked(&self, from: &[u32]) -> Self {
+    /// Copies each event to its slot in `to`, which has the same columns and as many events; `event` and `detail` are
+    /// what becomes of them.
+    pub(super) fn scatter(
+        &self,
+        slots: &[u32],
+        to: &mut Self,
+        event: impl Fn(&Event) -> Event,
+        detail: impl Fn(&Detail) -> Detail,
+    ) {
+        for (from, &slot) in self.events.iter().zip(slots) {
+            to.events[slot as usize] = event(from);
+        }
+        for (from, &slot) in self.details.iter().zip(slots) {
+            to.details[slot as usize] = detail(from);
+        }
         let n = self.n_numbers;
-        let details = if self.details.is_empty() { &[][..] } else { from };
-        let conditions = if self.conditions.is_empty() { &[][..] } else { from };
-        Self {
-            events: from.iter().map(|&row| self.events[row as usize]).collect(),
-            details: details.iter().map(|&row| self.details[row as usize]).collect(),
-            numbers: if n == 0 {
-                Vec::new()
-            } else {
-                from.iter().flat_map(|&row| &self.numbers[row as usize * n..(row as usize + 1) * n]).copied().collect()
-            },
-            n_numbers: n,
-            conditions: conditions.iter().map(|&row| self.conditions[row as usize]).collect(),
+        if n > 0 {
+            for (from, &slot) in self.numbers.chunks_exact(n).zip(slots) {
+                to.numbers[slot as usize * n..(slot as usize + 1) * n].copy_from_slice(from);
+            }
+        }
+        for (&from, &slot) in self.conditions.iter().zip(slots) {
+            to.conditions[slot as usize] = from;
         }
     }
 

@@ -3,6 +3,7 @@
 //! A partition is the unit of everything: of parallel work, of memory and of distribution. Customers
 //! never meet across partitions.
 
+mod attributes;
 mod build;
 mod codec;
 mod customer;
@@ -17,9 +18,11 @@ use rayon::prelude::*;
 
 use crate::time::Day;
 
+use attributes::AttributesOfPart;
 use customer::Customers;
 use spill::Spilled;
 
+pub use attributes::{AttributeColumn, Attributes, AttributesBuilder, ConflictingRows};
 pub use build::{TimelineBuilder, TimelineError};
 pub use customer::{CustomerId, customer_hash};
 pub use event::{Detail, Event, EventColumns, Timeline};
@@ -44,6 +47,7 @@ pub struct Partition {
     /// Events of customer `c` are `events[starts[c]..starts[c + 1]]`.
     starts: Vec<usize>,
     events: EventColumns,
+    attributes: AttributesOfPart,
 }
 
 impl Partition {
@@ -62,9 +66,17 @@ impl Partition {
         self.customers.hashes[customer]
     }
 
+    /// Keeps what is known of the customers beside their events; of how many anything is.
+    fn attach(&mut self, attributes: &Attributes) -> usize {
+        let (of_part, found) = attributes.of(&self.customers);
+        self.attributes = of_part;
+        found
+    }
+
     /// Events of a customer, oldest first.
     pub fn timeline(&self, customer: usize) -> Timeline<'_> {
-        self.events.slice(self.starts[customer]..self.starts[customer + 1])
+        let timeline = self.events.slice(self.starts[customer]..self.starts[customer + 1]);
+        timeline.with(self.attributes.of(customer))
     }
 }
 
@@ -111,6 +123,10 @@ pub struct Timelines {
     pub vocabularies: Vocabularies,
     /// The extras that events carry as numbers.
     pub numbers: Vec<NumberColumn>,
+    /// What is known of customers beside their events.
+    pub attributes: Vec<AttributeColumn>,
+    /// Customers with attributes and without an event.
+    pub without_events: usize,
     /// Day of the first event.
     pub first_day: Day,
     /// Day of the last event.

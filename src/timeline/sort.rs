@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::build::Growing;
-use super::event::{Event, EventColumns, Timeline};
+use super::event::{Detail, Event, EventColumns, Timeline};
 use super::{NO_CATEGORY, NO_CODE, Partition};
 
 /// New codes by old code, after the vocabularies have been sorted.
@@ -20,17 +20,24 @@ fn narrow(to: &[u32], code: u16) -> u16 {
 }
 
 impl Recode {
-    fn apply(&self, columns: &mut EventColumns) {
-        for event in &mut columns.events {
-            event.kind = narrow(&self.kind, event.kind);
-            event.channel = narrow(&self.channel, event.channel);
-            if event.category != NO_CATEGORY {
-                event.category = self.category[event.category as usize];
-            }
+    fn event(&self, event: &Event) -> Event {
+        let category = match event.category {
+            NO_CATEGORY => NO_CATEGORY,
+            code => self.category[code as usize],
+        };
+        Event {
+            kind: narrow(&self.kind, event.kind),
+            channel: narrow(&self.channel, event.channel),
+            category,
+            ..*event
         }
-        for detail in &mut columns.details {
-            detail.device = narrow(&self.device, detail.device);
-            detail.campaign = narrow(&self.campaign, detail.campaign);
+    }
+
+    fn detail(&self, detail: &Detail) -> Detail {
+        Detail {
+            device: narrow(&self.device, detail.device),
+            campaign: narrow(&self.campaign, detail.campaign),
+            ..*detail
         }
     }
 }
@@ -54,8 +61,11 @@ fn in_order(timeline: &Timeline, a: usize, b: usize) -> Ordering {
 }
 
 /// Sorts customers by hash and each one's events by time, so that the order of the files decides nothing.
-pub(super) fn sort_timelines(growing: Growing, recode: &Recode) -> Partition {
-    let Growing { customers: unsorted, events, owners, .. } = growing;
+///
+/// `copy` is room for the unsorted events, which serves one partition after another: the sorted ones stay where they
+/// grew, so that no fresh memory is asked for.
+pub(super) fn sort_timelines(growing: Growing, recode: &Recode, copy: &mut EventColumns) -> Partition {
+    let Growing { customers: unsorted, events: mut sorted, mut owners, .. } = growing;
     let n_customers = unsorted.len();
     let mut order: Vec<u32> = (0..n_customers as u32).collect();
     let text = |c: u32| unsorted.id(c as usize).to_string();
@@ -65,29 +75,31 @@ pub(super) fn sort_timelines(growing: Growing, recode: &Recode) -> Partition {
     });
     let mut partition = Partition::default();
     let mut place = vec![0u32; n_customers];
+    partition.customers.reserve(n_customers, unsorted.text.len());
     for (new, &old) in order.iter().enumerate() {
         place[old as usize] = new as u32;
         partition.customers.push(unsorted.id(old as usize), unsorted.hashes[old as usize]);
     }
     drop(unsorted);
     let mut starts = vec![0usize; n_customers + 1];
-    for &owner in &owners {
-        starts[place[owner as usize] as usize + 1] += 1;
+    for owner in &mut owners {
+        *owner = place[*owner as usize];
+        starts[*owner as usize + 1] += 1;
     }
     for c in 0..n_customers {
         starts[c + 1] += starts[c];
     }
     let mut next = starts.clone();
-    let mut from = vec![0u32; owners.len()];
-    for (row, &owner) in owners.iter().enumerate() {
-        let slot = &mut next[place[owner as usize] as usize];
-        from[*slot] = row as u32;
-        *slot += 1;
+    let mut slots = owners;
+    for slot in &mut slots {
+        let next = &mut next[*slot as usize];
+        *slot = *next as u32;
+        *next += 1;
     }
-    drop(owners);
-    let mut sorted = events.picked(&from);
-    drop((events, from));
-    recode.apply(&mut sorted);
+    copy.reset(sorted.shape(), 0);
+    copy.extend(sorted.timeline());
+    copy.scatter(&slots, &mut sorted, |event| recode.event(event), |detail| recode.detail(detail));
+    drop(slots);
     let mut sorter = Sorter::default();
     for c in 0..n_customers {
         sorter.sort(&mut sorted, starts[c]..starts[c + 1]);

@@ -12,9 +12,10 @@ use std::sync::Mutex;
 use bytesize::ByteSize;
 use rayon::prelude::*;
 
+use super::attributes::Attributes;
 use super::build::Growing;
 use super::codec::{self, Damaged};
-use super::event::Shape;
+use super::event::{EventColumns, Shape};
 use super::sort::{Recode, sort_timelines};
 use super::{PARTITIONS, Partition};
 use crate::error::{ExitCode, Explain};
@@ -28,9 +29,15 @@ pub struct Budget {
     pub folder: Option<PathBuf>,
 }
 
-/// Share of the budget that timelines may take while they grow. The rest is for batches being decoded and grouped,
-/// for blocks being compressed, and for what the allocator keeps.
-const GROWING_SHARE: f64 = 0.4;
+/// Share of the budget that is planned with; the rest is for blocks being compressed and for what the allocator keeps.
+const PLANNED_SHARE: f64 = 0.8;
+
+/// Bytes of the program itself and of decoders.
+const PROGRAM_BYTES: usize = 64 << 20;
+
+/// Share of the budget that timelines may take while they grow, however much else there is: less would be put aside
+/// in blocks too small to be worth it.
+const LEAST_SHARE: f64 = 0.125;
 
 /// Share of the budget that loaded partitions may take, all threads together.
 const LOADED_SHARE: f64 = 0.4;
@@ -42,8 +49,11 @@ impl Budget {
     /// Less than this cannot be kept: batches being decoded and blocks being compressed take about half of it.
     pub const LEAST: ByteSize = ByteSize::mib(256);
 
-    pub(super) fn growing_bytes(&self) -> Option<usize> {
-        self.bytes.map(|bytes| (bytes as f64 * GROWING_SHARE) as usize)
+    /// Bytes that timelines may grow to beside so many others: what is being read and grouped, and kept anyway.
+    pub(super) fn growing_bytes(&self, others: usize) -> Option<usize> {
+        let budget = self.bytes? as f64;
+        let planned = (budget * PLANNED_SHARE) as usize;
+        Some(planned.saturating_sub(others + PROGRAM_BYTES).max((budget * LEAST_SHARE) as usize))
     }
 
     fn loaded_bytes(&self) -> f64 {
@@ -169,7 +179,7 @@ impl Spill {
     }
 
     /// Ready to be read. A partition that is too large for its share of memory is cut by further bits of the hash.
-    pub(super) fn finish(self, recode: Recode, shape: Shape) -> Spilled {
+    pub(super) fn finish(self, recode: Recode, shape: Shape, attributes: Option<Attributes>) -> Spilled {
         let event_bytes = (shape.event_bytes() + 4) as f64;
         let threads = rayon::current_num_threads() as f64;
         let mut parts = Vec::new();
@@ -197,6 +207,7 @@ impl Spill {
             at_once,
             recode,
             shape,
+            attributes,
         }
     }
 }
@@ -230,6 +241,7 @@ pub(super) struct Spilled {
     at_once: usize,
     recode: Recode,
     shape: Shape,
+    attributes: Option<Attributes>,
 }
 
 impl std::fmt::Debug for Spilled {
@@ -282,11 +294,15 @@ impl Spilled {
             let rows = codec::Rows { bytes: &rows, n: block.n_events, stored: block.shape, wanted: self.shape };
             rows.append_to(&mut growing, &to).map_err(|damaged| self.damaged(damaged))?;
         }
-        Ok(sort_timelines(growing, &self.recode))
+        let mut partition = sort_timelines(growing, &self.recode, &mut EventColumns::default());
+        if let Some(attributes) = &self.attributes {
+            partition.attach(attributes);
+        }
+        Ok(partition)
     }
 
-    /// Number of distinct customers: only their ids are read.
-    pub(super) fn count_customers(&self) -> Result<usize, SpillError> {
+    /// Number of distinct customers, and of those with attributes: only their ids are read.
+    pub(super) fn count_customers(&self) -> Result<(usize, usize), SpillError> {
         let count = |blocks: &Vec<Block>| {
             let mut growing = Growing::default();
             for block in blocks {
@@ -296,8 +312,9 @@ impl Spilled {
                     growing.customer(ids.id(customer), ids.hashes[customer]);
                 }
             }
-            Ok(growing.customers.len())
+            let described = self.attributes.as_ref().map_or(0, |attributes| attributes.of(&growing.customers).1);
+            Ok((growing.customers.len(), described))
         };
-        self.blocks.par_iter().map(count).sum()
+        self.blocks.par_iter().map(count).try_reduce(|| (0, 0), |a, b| Ok((a.0 + b.0, a.1 + b.1)))
     }
 }

@@ -196,6 +196,7 @@ pub const TARGETS: &str = "[target.churn]\nkind = \"absence\"\nhorizon_days = 90
 
 pub fn fit(events: &Path, config: &Config, as_of: Option<Day>, out: &Path) -> Result<FitResult, Error> {
     let options = FitOptions {
+        attributes: Vec::new(),
         events: vec![events.display().to_string()],
         config: config.clone(),
         as_of,
@@ -209,6 +210,7 @@ pub fn fit(events: &Path, config: &Config, as_of: Option<Day>, out: &Path) -> Re
 
 pub fn run(bundle: &Path, events: &Path, as_of: Option<Day>, out: &Path) -> Result<(ScoreManifest, PathBuf), Error> {
     let options = RunOptions {
+        attributes: Vec::new(),
         bundle: bundle.to_path_buf(),
         events: vec![events.display().to_string()],
         as_of,

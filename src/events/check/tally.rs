@@ -15,6 +15,7 @@ use crate::events::decode::{Decoded, HashedTexts};
 use crate::events::open::Events;
 use crate::events::schema::Role;
 use crate::events::summary::ReadSummary;
+use crate::features::uses_of_extras;
 use crate::time::Day;
 /// Names kept of one column; more are counted without their names.
 pub(super) const MOST_NAMES: usize = 50_000;
@@ -282,6 +283,7 @@ impl Tally {
                 })
                 .collect(),
             mapping: events.mapping().lines(),
+            extras: uses_of_extras(config, events),
             customers: self.customers.len() as u64,
             first: summary.first_time.map(wall_text),
             last: summary.last_time.map(wall_text),

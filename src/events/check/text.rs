@@ -73,11 +73,19 @@ impl CheckReport {
         right(&mut files, &[1]);
         section(&mut text, "Files", &files);
         let mut mapping = table(&[]);
-        for line in self.mapping.iter().filter(|line| !line.starts_with("warning: ")) {
+        let is_told_below = |line: &str| line.starts_with("warning: ") || line.starts_with("not used");
+        for line in self.mapping.iter().filter(|line| !is_told_below(line)) {
             let (role, column) = line.split_at(line.len().min(12));
             mapping.add_row([role.trim_end(), column.trim_start()]);
         }
         section(&mut text, "Columns", &mapping);
+        if !self.extras.is_empty() {
+            let mut extras = table(&["column", "holds", "features"]);
+            for extra in &self.extras {
+                extras.add_row([extra.column.as_str(), extra.kind.name(), extra.used_for]);
+            }
+            section(&mut text, "Other columns", &extras);
+        }
         section(&mut text, "Rows", &self.rows_table());
         if !self.summary.rejects.is_empty() {
             let mut rejects = table(&["reason", "rows", "first in", "row", "column", "found"]);
