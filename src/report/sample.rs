@@ -33,6 +33,7 @@ fn target(name: &str, label: &str, kind: TargetKind, evaluated: &Evaluated, mode
         rows: CUSTOMERS as u64,
         positives: None,
         total: None,
+        coverage: None,
         intervals: evaluated.intervals.clone(),
         models,
         reliability: evaluated.reliability.clone(),
