@@ -155,7 +155,9 @@ fn least_loss(
                     starts.into_par_iter().map(chunk).collect::<Vec<f64>>().into_iter().sum::<f64>()
                 };
                 let (mut low, mut high) = (-weights[other], weights[one]);
-                let step = if derivative(low) >= 0.0 {
+                let step = if derivative(0.0) == 0.0 {
+                    0.0 // the least already, or members that are the same
+                } else if derivative(low) >= 0.0 {
                     low
                 } else if derivative(high) <= 0.0 {
                     high

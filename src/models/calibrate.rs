@@ -12,7 +12,7 @@ use ndarray::{Array1, ArrayBase, ArrayView1, Data, Ix1};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{FitError, check_length, mix};
+use super::{FitError, check_classes, check_length, mix};
 
 pub use isotonic::{Block, Isotonic, IsotonicModel};
 pub use sigmoid::{Sigmoid, SigmoidModel};
@@ -132,7 +132,7 @@ impl Calibration {
     /// tells three or more label windows apart, they are the folds instead: what holds in one window must hold in the others.
     ///
     /// # Errors
-    /// As [`CalibrationKind::fit`].
+    /// Lengths that differ, a score outside 0 to 1, no rows, one class only.
     pub fn choose(
         scores: &[f64],
         labels: &[bool],
@@ -142,6 +142,7 @@ impl Calibration {
         check_length("labels", scores.len(), labels.len())?;
         check_length("keys", scores.len(), keys.len())?;
         check_probabilities(scores)?;
+        check_classes(labels, None)?;
         let mut of_rows: Vec<u64> = keys.iter().map(|&key| mix(key) % FOLDS).collect();
         if let Some(windows) = windows {
             check_length("windows", scores.len(), windows.len())?;

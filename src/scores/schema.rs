@@ -9,6 +9,7 @@ use crate::bundle::Parameters;
 use crate::config::TargetKind;
 use crate::features::{Feature, Unit};
 use crate::labels::Target;
+use crate::time::Horizon;
 use crate::training::INTERVAL_SHARE;
 
 /// Version of the meaning of the columns.
@@ -57,6 +58,32 @@ pub(super) fn category_fields() -> Fields {
 /// The target whose groups fill `top_categories`: the first presence target by group.
 pub(super) fn category_target(parameters: &Parameters) -> Option<usize> {
     parameters.targets.iter().position(|fitted| fitted.target.per_group && fitted.target.kind == TargetKind::Presence)
+}
+
+/// The share of customers that is kept counts as at least this where it divides: two models that disagree on the last few
+/// per cent would otherwise put any sum at risk.
+pub(super) const LEAST_KEPT: f64 = 0.05;
+
+/// Value at risk of a probability of absence and an expected value; NaN of NaN.
+pub(super) fn value_at_risk(churn: f64, value: f64) -> f64 {
+    churn * value / (1.0 - churn).max(LEAST_KEPT)
+}
+
+/// The targets whose product is the value at risk: the first absence of orders, and the amount of orders in the same days.
+pub(super) fn at_risk(parameters: &Parameters) -> Option<(usize, usize)> {
+    let targets = &parameters.targets;
+    let find = |kind: TargetKind, horizon: Option<Horizon>| {
+        targets.iter().position(|fitted| {
+            let target = &fitted.target;
+            target.kind == kind
+                && target.is_order
+                && !target.per_group
+                && horizon.is_none_or(|horizon| horizon == target.horizon)
+        })
+    };
+    let churn = find(TargetKind::Absence, None)?;
+    let value = find(TargetKind::Amount, Some(targets[churn].target.horizon))?;
+    Some((churn, value))
 }
 
 /// Features that stand among the scores of every file.
@@ -142,6 +169,16 @@ pub(super) fn schema(parameters: &Parameters, currency: &str, features: &[Featur
     let gap = [("unit", "days".to_string()), ("note", "null with one order".to_string())];
     fields.push(field("average_days_between_orders", DataType::Float64, true, &gap));
     fields.push(field("churn_factor", DataType::Float64, true, &note("days since last order ÷ own usual gap")));
+    if let Some((churn, value)) = at_risk(parameters) {
+        let (churn, value) = (&parameters.targets[churn].target, &parameters.targets[value].target);
+        let what = format!(
+            "`{churn}` × the value if kept: `{value}` ÷ (1 − `{churn}`), which counts as at least {LEAST_KEPT}",
+            churn = churn.columns()[0],
+            value = value.columns()[0],
+        );
+        let notes = [("unit", money()), ("horizon_days", value.horizon.to_string()), ("note", what)];
+        fields.push(field(format!("value_at_risk_{}d", value.horizon), DataType::Float64, true, &notes));
+    }
     for fitted in groups_last(true) {
         prediction_fields(&fitted.target, &money(), &mut fields);
     }

@@ -13,7 +13,10 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use rayon::prelude::*;
 
 use super::predict::PartitionScores;
-use super::schema::{Extras, SCHEMA_VERSION, category_fields, category_target, extras, is_column_of_its_own, schema};
+use super::schema::{
+    Extras, SCHEMA_VERSION, at_risk, category_fields, category_target, extras, is_column_of_its_own, schema,
+    value_at_risk,
+};
 use crate::bundle::{Bundle, FittedColumn};
 use crate::error::FileError;
 use crate::features::Feature;
@@ -286,6 +289,15 @@ impl<'a> Table<'a> {
         arrays.push(Arc::new(places.iter().map(next).collect::<Date32Array>()));
         arrays.push(numbers(&|scores| &scores.average_gap));
         arrays.push(numbers(&|scores| &scores.churn_factor));
+        if let Some((churn, value)) = at_risk(&self.bundle.parameters) {
+            let first = |target: usize| targets[..target].iter().map(|fitted| fitted.columns.len()).sum::<usize>();
+            let (churn, value) = (first(churn), first(value));
+            let risk = |&place: &Place| {
+                let (scores, row) = self.scores(place);
+                known(value_at_risk(scores.predictions[churn][row], scores.predictions[value][row]))
+            };
+            arrays.push(Arc::new(places.iter().map(risk).collect::<Float64Array>()));
+        }
         arrays.append(&mut by_group);
         if let Some(target) = category_target(&self.bundle.parameters) {
             arrays.push(self.top_categories(target, places));

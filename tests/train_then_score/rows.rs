@@ -8,9 +8,8 @@ use bellwether::config::TargetKind;
 
 use super::shop::{LEAN, Row, Scores, TARGETS, config, fit, read, run, shop, write_parquet};
 
-/// Columns of the contract's table that a release without exclusions, intervals and reasons does not write.
-const NOT_YET: [&str; 5] =
-    ["predicted_value_low_90d", "predicted_value_high_90d", "value_at_risk_90d", "reasons", "excluded_until"];
+/// Columns of the contract's table that a release without exclusions and reasons does not write.
+const NOT_YET: [&str; 2] = ["reasons", "excluded_until"];
 
 #[test]
 fn the_columns_are_those_of_the_contract() {
@@ -30,12 +29,15 @@ fn the_columns_are_those_of_the_contract() {
         ("alive_probability", DataType::Float64),
         ("predicted_orders_90d", DataType::Float64),
         ("predicted_value_90d", DataType::Float64),
+        ("predicted_value_low_90d", DataType::Float64),
+        ("predicted_value_high_90d", DataType::Float64),
         ("value_percentile", DataType::UInt8),
         ("value_permille", DataType::UInt16),
         ("value_tier", text.clone()),
         ("expected_next_order_date", DataType::Date32),
         ("average_days_between_orders", DataType::Float64),
         ("churn_factor", DataType::Float64),
+        ("value_at_risk_90d", DataType::Float64),
         ("holdout", DataType::Boolean),
         ("bundle_id", text),
         ("schema_version", DataType::Int32),
@@ -51,6 +53,29 @@ fn the_columns_are_those_of_the_contract() {
     assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "no name twice");
     let features: Vec<&str> = shop().fitted.bundle.manifest.features.iter().map(|f| f.name.as_str()).collect();
     assert!(features.iter().all(|name| found.contains(name)));
+}
+
+#[test]
+fn intervals_and_what_is_at_risk_stand_beside_the_value() {
+    let base = shop();
+    let of = |name: &str| base.scores.numbers(name);
+    let (value, low, high) = (of("predicted_value_90d"), of("predicted_value_low_90d"), of("predicted_value_high_90d"));
+    let (churn, risk) = (of("churn_probability_90d"), of("value_at_risk_90d"));
+    let mut widths = BTreeSet::new();
+    for row in 0..value.len() {
+        let value = value[row].expect("everybody has a value");
+        let (low, high) = (low[row].unwrap(), high[row].unwrap());
+        assert!(low <= value && value <= high, "{low} {value} {high}");
+        widths.insert((high - low).to_bits());
+        // p · v / (1 − p), where at least a twentieth stays
+        let expected = churn[row].map(|p| p * value / (1.0 - p).max(0.05));
+        assert_eq!(risk[row], expected);
+    }
+    assert!(widths.len() > 100, "each customer has an interval of their own");
+    let value = base.fitted.bundle.report.targets.iter().find(|report| report.name == "predicted_value_90d").unwrap();
+    // 80 % within three standard errors of a share of so many customers, and of what the interval was learned from.
+    let error = (0.16 * (2.0 / value.rows as f64)).sqrt();
+    assert!((value.coverage.unwrap() - 0.8).abs() < 3.0 * error + 0.02, "{:?} of {}", value.coverage, value.rows);
 }
 
 #[test]

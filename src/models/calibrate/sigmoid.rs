@@ -145,10 +145,19 @@ mod tests {
         let beta = SigmoidModel { a: 0.4, b: 1.5, c: 0.3 };
         let (scores, labels) = drawn(beta, 200_000);
         let found = Sigmoid::Beta.fit_rows(&scores, &labels).unwrap();
+        // Standard errors by the information at the truth: 0.012, 0.021 and 0.025.
         assert!(
-            (found.a - 0.4).abs() < 0.05 && (found.b - 1.5).abs() < 0.05 && (found.c - 0.3).abs() < 0.05,
+            (found.a - 0.4).abs() < 0.04 && (found.b - 1.5).abs() < 0.07 && (found.c - 0.3).abs() < 0.08,
             "{found:?}"
         );
+        let likelihood = |curve: SigmoidModel| {
+            let of = |(score, label): (&f64, &bool)| {
+                let p = curve.probability(*score);
+                if *label { p.ln() } else { (-p).ln_1p() }
+            };
+            scores.iter().zip(&labels).map(of).sum::<f64>()
+        };
+        assert!(likelihood(found) >= likelihood(beta), "the truth is no better on what was drawn from it");
     }
 
     // scikit-learn 1.9.1: LogisticRegression(C=inf, tol=1e-14, solver="newton-cholesky").fit(logit(scores), labels)
