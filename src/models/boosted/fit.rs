@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::bins::Binned;
 use super::grow::{Grower, Grown, Limits};
-use super::histogram::{Record, Scale};
+use super::histogram::{Bin, Record, Scale};
 use super::model::BoostedModel;
 use super::objective::{Objective, quantile};
 use super::split::Rules;
@@ -86,7 +86,7 @@ struct Boosting<'a> {
     derivatives: Vec<[f64; 2]>,
     records: Vec<Record>,
     leaves: Vec<u32>,
-    grower: Grower<'a>,
+    grower: Grower<'a, Bin>,
 }
 
 impl<'a> Boosting<'a> {

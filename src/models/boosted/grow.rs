@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::bins::{Binned, Coding};
-use super::histogram::{Bin, Record, Workspace};
-use super::split::{Bounds, Candidate, CodeSet, Rules, UNBOUNDED};
+use super::histogram::{Sums, Workspace};
+use super::split::{Bounds, Candidate, CodeSet, Criterion, UNBOUNDED, search};
 use super::tree::{Child, Leaf, Missing, Question, Split, Tree};
 
 /// Rows that are parted at a time.
@@ -18,8 +18,14 @@ const PART_ROWS: usize = 16 * 1024;
 /// Rows whose histograms one task adds up at least: to bring the parts together takes as long as some thousand rows.
 const PIECE_ROWS: usize = 32 * 1024;
 
+/// Additions of a row's numbers to a bin that are worth another thread: about a tenth of a millisecond.
+const TASK_WORK: usize = 100_000;
+
+/// What it takes to clear, unpack, subtract and judge a bin, in such additions.
+const BIN_WORK: usize = 8;
+
 /// Histograms of a leaf: for each group the bins of its features, one after another.
-type Histogram = Vec<Vec<Bin>>;
+type Histogram<S> = Vec<Vec<S>>;
 
 /// How large a tree may become.
 #[derive(Debug, Clone, Copy)]
@@ -63,31 +69,31 @@ impl Grown {
     }
 }
 
-struct OpenLeaf {
+struct OpenLeaf<S> {
     stretch: std::ops::Range<usize>,
     depth: usize,
-    sums: Bin,
+    sums: S,
     bounds: Bounds,
     /// Until it is certain that the leaf stays one.
-    histogram: Option<Histogram>,
-    best: Option<Candidate>,
+    histogram: Option<Histogram<S>>,
+    best: Option<Candidate<S>>,
     /// The split that it hangs from, and on which side.
     parent: Option<(usize, usize)>,
 }
 
 /// What stays the same from round to round, and buffers that are used again.
-pub(super) struct Grower<'a> {
+pub(super) struct Grower<'a, S: Sums> {
     binned: &'a Binned,
     /// Features in each group but the last.
     group_size: usize,
     /// For each group: where its features' bins start, and the end.
     starts: Vec<Vec<usize>>,
-    spare: Vec<Histogram>,
-    workspaces: Mutex<Vec<Workspace>>,
-    scratch: Vec<Record>,
+    spare: Vec<Histogram<S>>,
+    workspaces: Mutex<Vec<Workspace<S>>>,
+    scratch: Vec<S::Record>,
 }
 
-impl<'a> Grower<'a> {
+impl<'a, S: Sums> Grower<'a, S> {
     pub(super) fn new(binned: &'a Binned) -> Self {
         let group_size = binned.cut_points.group_size();
         let starts = binned
@@ -106,9 +112,15 @@ impl<'a> Grower<'a> {
     }
 
     /// A tree on the rows of `records`, which it sorts by leaf. Only the features `in_use` are asked about.
-    pub(super) fn grow(&mut self, records: &mut [Record], in_use: &[bool], rules: &Rules, limits: Limits) -> Grown {
-        self.scratch.resize(self.scratch.len().max(records.len()), Record::default());
-        let sums = sum(records);
+    pub(super) fn grow(
+        &mut self,
+        records: &mut [S::Record],
+        in_use: &[bool],
+        rules: &impl Criterion<Sums = S>,
+        limits: Limits,
+    ) -> Grown {
+        self.scratch.resize(self.scratch.len().max(records.len()), S::Record::default());
+        let sums = sum::<S>(records);
         let mut leaves = vec![OpenLeaf {
             stretch: 0..records.len(),
             depth: 0,
@@ -131,8 +143,8 @@ impl<'a> Grower<'a> {
             let parent = &mut leaves[at];
             let stretch = parent.stretch.clone();
             let rows = &mut records[stretch.clone()];
-            part(&self.binned.columns[best.feature], &best.codes, rows, &mut self.scratch[stretch.clone()]);
-            let middle = stretch.start + best.left.rows as usize;
+            part::<S>(&self.binned.columns[best.feature], &best.codes, rows, &mut self.scratch[stretch.clone()]);
+            let middle = stretch.start + best.left.rows() as usize;
             let split = splits.len();
             if let Some((above, side)) = parent.parent {
                 set_child(&mut splits, &mut routes, above, side, Child::Split(split));
@@ -143,8 +155,8 @@ impl<'a> Grower<'a> {
                 missing: if best.missing_left { Missing::Left } else { Missing::Right },
                 children: [Child::Leaf(at), Child::Leaf(leaves.len())],
                 gain: best.gain,
-                rows: parent_rows(&leaves[at]),
-                hessian: rules.hessians.real(leaves[at].sums.hessian),
+                rows: leaves[at].sums.rows() as u64,
+                hessian: rules.weight(leaves[at].sums),
             });
             routes.push(Route { feature: best.feature, left: best.codes, children: splits[split].children });
             let parent = &mut leaves[at];
@@ -173,8 +185,8 @@ impl<'a> Grower<'a> {
         self.spare.extend(leaves.iter_mut().filter_map(|leaf| leaf.histogram.take()));
         let ends = leaves.iter().map(|leaf| Leaf {
             value: rules.value(leaf.sums, leaf.bounds),
-            rows: leaf.sums.rows as u64,
-            hessian: rules.hessians.real(leaf.sums.hessian),
+            rows: leaf.sums.rows() as u64,
+            hessian: rules.weight(leaf.sums),
         });
         let tree = Tree::new(splits, ends.collect()).expect("every split parts one leaf in two");
         Grown {
@@ -185,20 +197,20 @@ impl<'a> Grower<'a> {
         }
     }
 
-    fn empty(&mut self) -> Histogram {
-        let new = || self.starts.iter().map(|starts| vec![Bin::default(); starts[starts.len() - 1]]).collect();
+    fn empty(&mut self) -> Histogram<S> {
+        let new = || self.starts.iter().map(|starts| vec![S::default(); starts[starts.len() - 1]]).collect();
         self.spare.pop().unwrap_or_else(new)
     }
 
     /// Fills the root's histogram and finds its best question.
     fn examine_root(
         &self,
-        records: &[Record],
-        histogram: &mut Histogram,
+        records: &[S::Record],
+        histogram: &mut Histogram<S>,
         in_use: &[bool],
-        rules: &Rules,
-        sums: Bin,
-    ) -> Option<Candidate> {
+        rules: &impl Criterion<Sums = S>,
+        sums: S,
+    ) -> Option<Candidate<S>> {
         let pieces = self.pieces(records.len());
         let found = histogram.par_iter_mut().enumerate().map(|(group, bins)| {
             if !self.group_in_use(group, in_use) {
@@ -213,11 +225,11 @@ impl<'a> Grower<'a> {
     /// Histograms and best questions of both children of a leaf, from its rows and its histogram.
     fn examine(
         &mut self,
-        records: &[Record],
-        mut parent: Histogram,
-        children: &mut [OpenLeaf; 2],
+        records: &[S::Record],
+        mut parent: Histogram<S>,
+        children: &mut [OpenLeaf<S>; 2],
         in_use: &[bool],
-        rules: &Rules,
+        rules: &impl Criterion<Sums = S>,
         limits: Limits,
     ) {
         let few = usize::from(children[1].stretch.len() < children[0].stretch.len());
@@ -225,22 +237,25 @@ impl<'a> Grower<'a> {
         let rows = &records[children[few].stretch.clone()];
         let pieces = self.pieces(rows.len());
         let wanted = [&children[few], &children[1 - few]].map(|child| may_split(child, rules, limits));
-        let found = smaller.par_iter_mut().zip(&mut parent).enumerate().map(|(group, (smaller, larger))| {
-            if !self.group_in_use(group, in_use) {
-                return [None, None];
-            }
-            self.add(group, rows, pieces, smaller);
-            for (larger, smaller) in larger.iter_mut().zip(smaller.iter()) {
-                *larger = *larger - *smaller;
-            }
-            let search =
-                |child: &OpenLeaf, bins: &[Bin]| self.search(group, bins, in_use, rules, child.sums, child.bounds);
-            [
-                if wanted[0] { search(&children[few], smaller) } else { None },
-                if wanted[1] { search(&children[1 - few], larger) } else { None },
-            ]
-        });
-        let found: Vec<[Option<Candidate>; 2]> = found.collect();
+        let least = self.least_groups(rows.len());
+        let found = smaller.par_iter_mut().zip(&mut parent).enumerate().with_min_len(least).map(
+            |(group, (smaller, larger))| {
+                if !self.group_in_use(group, in_use) {
+                    return [None, None];
+                }
+                self.add(group, rows, pieces, smaller);
+                for (larger, smaller) in larger.iter_mut().zip(smaller.iter()) {
+                    *larger = *larger - *smaller;
+                }
+                let search =
+                    |child: &OpenLeaf<S>, bins: &[S]| self.search(group, bins, in_use, rules, child.sums, child.bounds);
+                [
+                    if wanted[0] { search(&children[few], smaller) } else { None },
+                    if wanted[1] { search(&children[1 - few], larger) } else { None },
+                ]
+            },
+        );
+        let found: Vec<[Option<Candidate<S>>; 2]> = found.collect();
         for (side, (at, histogram)) in [(few, smaller), (1 - few, parent)].into_iter().enumerate() {
             children[at].best = best_of(found.iter().map(|found| found[side]).collect());
             if children[at].best.is_some() {
@@ -257,18 +272,25 @@ impl<'a> Grower<'a> {
         wanted.min(rows / PIECE_ROWS).max(1)
     }
 
+    /// Groups that a task takes at least: a small leaf is not worth waking another thread.
+    fn least_groups(&self, rows: usize) -> usize {
+        let bins: usize = self.starts.iter().map(|starts| starts[starts.len() - 1]).sum();
+        let additions = rows * self.binned.cut_points.features.len() + BIN_WORK * bins;
+        if additions < TASK_WORK { self.starts.len() } else { 1 }
+    }
+
     fn group_in_use(&self, group: usize, in_use: &[bool]) -> bool {
         in_use[group * self.group_size..].iter().take(self.group_size).any(|in_use| *in_use)
     }
 
     /// Replaces `bins` by the sums over `records`.
-    fn add(&self, group: usize, records: &[Record], pieces: usize, bins: &mut [Bin]) {
-        bins.fill(Bin::default());
+    fn add(&self, group: usize, records: &[S::Record], pieces: usize, bins: &mut [S]) {
+        bins.fill(S::default());
         if pieces == 1 {
             return self.add_piece(group, records, bins);
         }
         let parts = records.par_chunks(records.len().div_ceil(pieces)).map(|records| {
-            let mut bins = vec![Bin::default(); bins.len()];
+            let mut bins = vec![S::default(); bins.len()];
             self.add_piece(group, records, &mut bins);
             bins
         });
@@ -277,7 +299,7 @@ impl<'a> Grower<'a> {
         }
     }
 
-    fn add_piece(&self, group: usize, records: &[Record], bins: &mut [Bin]) {
+    fn add_piece(&self, group: usize, records: &[S::Record], bins: &mut [S]) {
         let spare = self.workspaces.lock().expect("no task panics").pop();
         let mut workspace = spare.unwrap_or_else(Workspace::new);
         workspace.add_records(&self.binned.groups[group], records, &self.starts[group], bins);
@@ -288,46 +310,40 @@ impl<'a> Grower<'a> {
     fn search(
         &self,
         group: usize,
-        bins: &[Bin],
+        bins: &[S],
         in_use: &[bool],
-        rules: &Rules,
-        sums: Bin,
+        rules: &impl Criterion<Sums = S>,
+        sums: S,
         bounds: Bounds,
-    ) -> Option<Candidate> {
+    ) -> Option<Candidate<S>> {
         let mut best = None;
         for (place, range) in self.starts[group].windows(2).enumerate() {
             let feature = group * self.group_size + place;
             if in_use[feature] {
                 let binned = &self.binned.cut_points.features[feature];
                 let bins = &bins[range[0]..range[1]];
-                rules.search(feature, binned.column, &binned.coding, bins, sums, bounds, &mut best);
+                search(rules, feature, binned, bins, sums, bounds, &mut best);
             }
         }
         best
     }
 }
 
-fn parent_rows(leaf: &OpenLeaf) -> u64 {
-    leaf.sums.rows as u64
-}
-
-fn sum(records: &[Record]) -> Bin {
-    let add = |sums: Bin, record: &Record| {
-        sums + Bin { gradient: record.gradient.into(), hessian: record.hessian.into(), rows: 1 }
-    };
+fn sum<S: Sums>(records: &[S::Record]) -> S {
+    let add = |sums: S, record: &S::Record| sums + S::unpack(S::pack(record));
     records
         .par_chunks(PIECE_ROWS)
-        .map(|records| records.iter().fold(Bin::default(), add))
-        .reduce(Bin::default, |a, b| a + b)
+        .map(|records| records.iter().fold(S::default(), add))
+        .reduce(S::default, |a, b| a + b)
 }
 
-fn may_split(leaf: &OpenLeaf, rules: &Rules, limits: Limits) -> bool {
-    leaf.depth < limits.max_depth && leaf.sums.rows >= 2 * rules.min_rows
+fn may_split<S: Sums>(leaf: &OpenLeaf<S>, rules: &impl Criterion<Sums = S>, limits: Limits) -> bool {
+    leaf.depth < limits.max_depth && leaf.sums.rows() >= 2 * rules.min_rows()
 }
 
 /// The leaf whose question gains most, the first of equals.
-fn most_gain(leaves: &[OpenLeaf]) -> Option<(usize, Candidate)> {
-    let mut most: Option<(usize, Candidate)> = None;
+fn most_gain<S: Sums>(leaves: &[OpenLeaf<S>]) -> Option<(usize, Candidate<S>)> {
+    let mut most: Option<(usize, Candidate<S>)> = None;
     for (at, leaf) in leaves.iter().enumerate() {
         if let Some(best) = leaf.best
             && most.is_none_or(|(_, most)| best.gain > most.gain)
@@ -338,8 +354,8 @@ fn most_gain(leaves: &[OpenLeaf]) -> Option<(usize, Candidate)> {
     most
 }
 
-fn best_of(found: Vec<Option<Candidate>>) -> Option<Candidate> {
-    let mut best: Option<Candidate> = None;
+fn best_of<S: Sums>(found: Vec<Option<Candidate<S>>>) -> Option<Candidate<S>> {
+    let mut best: Option<Candidate<S>> = None;
     for candidate in found.into_iter().flatten() {
         if best.is_none_or(|best| candidate.sides > best.sides) {
             best = Some(candidate);
@@ -354,7 +370,7 @@ fn set_child(splits: &mut [Split], routes: &mut [Route], at: usize, side: usize,
 }
 
 /// The question in values instead of codes.
-fn question(coding: &Coding, best: &Candidate) -> Question {
+fn question<S>(coding: &Coding, best: &Candidate<S>) -> Question {
     match (coding, best.last) {
         // Behind the last cut there is nothing: the question is whether there is a value.
         (Coding::Cuts(cuts), Some(last)) => {
@@ -369,9 +385,14 @@ fn question(coding: &Coding, best: &Candidate) -> Question {
 }
 
 /// Bounds of the children: below a split that must rise, no leaf on the left may exceed the middle, and none on the right fall below it.
-fn divided(parent: &OpenLeaf, best: &Candidate, column: usize, rules: &Rules) -> [Bounds; 2] {
+fn divided<S: Sums>(
+    parent: &OpenLeaf<S>,
+    best: &Candidate<S>,
+    column: usize,
+    rules: &impl Criterion<Sums = S>,
+) -> [Bounds; 2] {
     let bounds = parent.bounds;
-    let direction = rules.monotone.get(column).copied().unwrap_or(0);
+    let direction = rules.direction(column);
     let values = [best.left, parent.sums - best.left].map(|sums| rules.value(sums, bounds));
     let middle = (values[0] + values[1]) / 2.0;
     let (low, high) = ([bounds[0], middle], [middle, bounds[1]]);
@@ -383,7 +404,7 @@ fn divided(parent: &OpenLeaf, best: &Candidate, column: usize, rules: &Rules) ->
 }
 
 /// Parts `records` by their codes of one feature: those with a code in `left` come first; both parts keep their order.
-fn part(codes: &[u8], left: &CodeSet, records: &mut [Record], scratch: &mut [Record]) {
+fn part<S: Sums>(codes: &[u8], left: &CodeSet, records: &mut [S::Record], scratch: &mut [S::Record]) {
     let table = left.table();
     // Each piece fills its place in the scratch from both ends, then the ends are put together.
     let counts: Vec<usize> = records
@@ -392,7 +413,7 @@ fn part(codes: &[u8], left: &CodeSet, records: &mut [Record], scratch: &mut [Rec
         .map(|(records, scratch)| {
             let (mut first, mut last) = (0, records.len() - 1);
             for record in records {
-                let is_left = table[codes[record.row as usize] as usize];
+                let is_left = table[codes[S::row(record) as usize] as usize];
                 scratch[first] = *record;
                 scratch[last] = *record;
                 first += usize::from(is_left);

@@ -25,7 +25,25 @@ const COUNT_BITS: u32 = 17;
 /// Rows after which the packed sums are unpacked: 2^16 hessians below 2^30 sum to less than 2^46, and 46 + 17 < 64.
 pub(super) const FLUSH_ROWS: usize = 1 << 16;
 
-/// A row in a leaf with its derivatives in fixed point.
+/// Sums over rows that a histogram is made of: how a row's numbers are packed into words, and unpacked again.
+pub(super) trait Sums:
+    Copy + Default + Send + Sync + PartialEq + std::ops::Add<Output = Self> + std::ops::Sub<Output = Self>
+{
+    /// A row in a leaf with its numbers in fixed point.
+    type Record: Copy + Default + Send + Sync;
+    /// Words that a bin has while rows are added.
+    type Words: Copy + Default + Send + Sync;
+
+    fn row(record: &Self::Record) -> u32;
+    fn pack(record: &Self::Record) -> Self::Words;
+    /// Adds word by word.
+    fn add_words(words: &mut Self::Words, other: Self::Words);
+    /// The sums in the words of at most [`FLUSH_ROWS`] rows.
+    fn unpack(words: Self::Words) -> Self;
+    fn rows(self) -> i64;
+}
+
+/// A row with its derivatives.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Record {
     pub(super) row: u32,
@@ -33,7 +51,7 @@ pub(super) struct Record {
     pub(super) hessian: u32,
 }
 
-/// Sums over rows.
+/// Sums of derivatives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Bin {
     pub(super) gradient: i64,
@@ -44,6 +62,7 @@ pub(super) struct Bin {
 impl std::ops::Add for Bin {
     type Output = Self;
 
+    #[inline]
     fn add(self, other: Self) -> Self {
         Self {
             gradient: self.gradient + other.gradient,
@@ -56,6 +75,7 @@ impl std::ops::Add for Bin {
 impl std::ops::Sub for Bin {
     type Output = Self;
 
+    #[inline]
     fn sub(self, other: Self) -> Self {
         Self {
             gradient: self.gradient - other.gradient,
@@ -63,6 +83,49 @@ impl std::ops::Sub for Bin {
             rows: self.rows - other.rows,
         }
     }
+}
+
+impl Sums for Bin {
+    type Record = Record;
+    type Words = [u64; 2];
+
+    #[inline]
+    fn row(record: &Record) -> u32 {
+        record.row
+    }
+
+    #[inline]
+    fn pack(record: &Record) -> [u64; 2] {
+        [i64::from(record.gradient) as u64, counted(record.hessian)]
+    }
+
+    #[inline]
+    fn add_words(words: &mut [u64; 2], other: [u64; 2]) {
+        *words = [words[0].wrapping_add(other[0]), words[1].wrapping_add(other[1])];
+    }
+
+    #[inline]
+    fn unpack(words: [u64; 2]) -> Self {
+        let (hessian, rows) = uncounted(words[1]);
+        Self { gradient: words[0] as i64, hessian, rows }
+    }
+
+    #[inline]
+    fn rows(self) -> i64 {
+        self.rows
+    }
+}
+
+/// A number below 2^30, and one row.
+#[inline]
+pub(super) fn counted(number: u32) -> u64 {
+    u64::from(number) << COUNT_BITS | 1
+}
+
+/// The sum of the numbers, and how many they are.
+#[inline]
+pub(super) fn uncounted(word: u64) -> (i64, i64) {
+    ((word >> COUNT_BITS) as i64, (word & ((1 << COUNT_BITS) - 1)) as i64)
 }
 
 /// Fixed point: a derivative d is the whole number nearest to d · `factor`.
@@ -97,47 +160,30 @@ impl Scale {
     }
 }
 
-/// Gradient, and packed hessian and count, of a row; or their sums over rows.
-#[derive(Debug, Clone, Copy, Default)]
-struct Words(i64, u64);
-
-impl Words {
-    fn of(record: &Record) -> Self {
-        Self(record.gradient.into(), u64::from(record.hessian) << COUNT_BITS | 1)
-    }
-
-    #[inline]
-    fn add(&mut self, other: Self) {
-        *self = Self(self.0.wrapping_add(other.0), self.1.wrapping_add(other.1));
-    }
-}
-
 /// Rows whose codes are fetched together. Rows of a leaf lie far apart: fetched in a loop that does nothing else, many cache lines are
 /// on their way at the same time, and each is fetched once for all its features.
 const BATCH_ROWS: usize = 512;
 
-/// The packed sums of eight features: two thirds of a first-level cache of 48 KiB.
-type Packed = [[Words; CODES]; BLOCK];
-
 /// Memory for the histograms of a group of features while rows are added. All sums are 0 between uses.
-pub(super) struct Workspace {
-    packed: Vec<Packed>,
+pub(super) struct Workspace<S: Sums> {
+    /// The packed sums of eight features at a time: with two words they take two thirds of a first-level cache of 48 KiB.
+    packed: Vec<[[S::Words; CODES]; BLOCK]>,
     codes: Vec<Line>,
-    sums: Vec<Words>,
+    words: Vec<S::Words>,
 }
 
-impl Workspace {
+impl<S: Sums> Workspace<S> {
     pub(super) fn new() -> Self {
-        let zero = Words::default();
+        let zero = S::Words::default();
         Self {
             packed: vec![[[zero; CODES]; BLOCK]; LINE / BLOCK],
             codes: vec![Line::default(); BATCH_ROWS],
-            sums: vec![zero; BATCH_ROWS],
+            words: vec![zero; BATCH_ROWS],
         }
     }
 
     /// Adds `records` to the histograms of a group's features, which lie in `bins` one after another; `starts` tells where.
-    pub(super) fn add_records(&mut self, lines: &[Line], records: &[Record], starts: &[usize], bins: &mut [Bin]) {
+    pub(super) fn add_records(&mut self, lines: &[Line], records: &[S::Record], starts: &[usize], bins: &mut [S]) {
         for records in records.chunks(FLUSH_ROWS) {
             for records in records.chunks(BATCH_ROWS) {
                 self.add_batch(lines, records, (starts.len() - 1).div_ceil(BLOCK));
@@ -146,31 +192,28 @@ impl Workspace {
         }
     }
 
-    fn add_batch(&mut self, lines: &[Line], records: &[Record], blocks: usize) {
-        for ((codes, sums), record) in self.codes.iter_mut().zip(&mut self.sums).zip(records) {
-            *codes = lines[record.row as usize];
-            *sums = Words::of(record);
+    fn add_batch(&mut self, lines: &[Line], records: &[S::Record], blocks: usize) {
+        for ((codes, words), record) in self.codes.iter_mut().zip(&mut self.words).zip(records) {
+            *codes = lines[S::row(record) as usize];
+            *words = S::pack(record);
         }
         for (block, packed) in self.packed[..blocks].iter_mut().enumerate() {
-            for (codes, sums) in self.codes[..records.len()].iter().zip(&self.sums) {
+            for (codes, words) in self.codes[..records.len()].iter().zip(&self.words) {
                 let codes = codes.0[block];
                 for lane in 0..BLOCK {
-                    packed[lane][codes[lane] as usize].add(*sums);
+                    S::add_words(&mut packed[lane][codes[lane] as usize], *words);
                 }
             }
         }
     }
 
     /// Moves the packed sums of the features to their bins.
-    fn flush(&mut self, starts: &[usize], bins: &mut [Bin]) {
-        let zero = Words::default();
+    fn flush(&mut self, starts: &[usize], bins: &mut [S]) {
+        let zero = S::Words::default();
         for (feature, range) in starts.windows(2).enumerate() {
             let packed = &mut self.packed[feature / BLOCK][feature % BLOCK];
             for (bin, words) in bins[range[0]..range[1]].iter_mut().zip(packed) {
-                let Words(gradient, rest) = *words;
-                bin.gradient += gradient;
-                bin.hessian += (rest >> COUNT_BITS) as i64;
-                bin.rows += (rest & ((1 << COUNT_BITS) - 1)) as i64;
+                *bin = *bin + S::unpack(*words);
                 *words = zero;
             }
         }
@@ -199,7 +242,7 @@ mod tests {
             let mut line = Line::default();
             line.0[0][..2].copy_from_slice(&[255, 1]);
             let lines = vec![line; rows];
-            let mut workspace = Workspace::new();
+            let mut workspace = Workspace::<Bin>::new();
             for sign in [1, -1] {
                 let record = |row| Record { row, gradient: sign * largest, hessian: largest as u32 };
                 let records: Vec<Record> = (0..rows as u32).map(record).collect();

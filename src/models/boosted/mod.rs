@@ -184,7 +184,8 @@ impl BoostedTrees {
         targets: Targets,
         validation: Option<(&Binned, Targets)>,
     ) -> Result<BoostedModel, FitError> {
-        fit::fit(self, binned, targets, validation)
+        // On a thread of the pool: from outside, every parallel step would have to wait for one.
+        rayon::scope(|_| fit::fit(self, binned, targets, validation))
     }
 
     fn check(&self, columns: usize) -> Result<(), FitError> {
