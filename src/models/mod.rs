@@ -140,6 +140,21 @@ pub enum FitError {
         /// Rounds that had gone well.
         round: usize,
     },
+    /// The labels of one of several outputs.
+    #[error("output {output}: {source}")]
+    Output {
+        /// Which one, from 0.
+        output: usize,
+        /// What is wrong with it.
+        #[source]
+        source: Box<FitError>,
+    },
+    /// Something that a model of several outputs cannot do.
+    #[error("a model of several outputs does not take {what}")]
+    ManyUnsupported {
+        /// What it is.
+        what: &'static str,
+    },
     /// Row weights were given to an estimator that has none.
     #[error("{estimator} does not take row weights")]
     WeightsUnsupported {
@@ -185,12 +200,14 @@ impl Explain for FitError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::BadParameter { .. } => ExitCode::Usage,
+            Self::Output { source, .. } => source.exit_code(),
             Self::LengthMismatch { .. }
             | Self::WrongWidth { .. }
             | Self::OutOfScale { .. }
             | Self::BadWeight { .. }
             | Self::BadOffset { .. }
             | Self::OtherCutPoints
+            | Self::ManyUnsupported { .. }
             | Self::WeightsUnsupported { .. }
             | Self::NotAProbability { .. }
             | Self::Library { .. } => ExitCode::Bug, // the pipeline hands these in, no user can
@@ -201,6 +218,7 @@ impl Explain for FitError {
     fn reason(&self) -> Option<Reason> {
         match self {
             Self::NoRows => Some(Reason::NotEnoughPopulation),
+            Self::Output { source, .. } => source.reason(),
             Self::SingleClass { .. } => Some(Reason::SingleClass),
             Self::NotEnoughPositives { .. } => Some(Reason::NotEnoughPositives),
             Self::NoUsableFeatures { .. } => Some(Reason::NoUsableFeatures),

@@ -34,8 +34,8 @@ pub(super) const CODES: usize = 256;
 /// The code of a missing value, and of a category that has no code of its own.
 pub(super) const MISSING: u8 = 0;
 
-/// Rows that cut points are found on at most: a bin of 1/255 then holds 392 ± 20 of them.
-const SAMPLE_ROWS: usize = 100_000;
+/// Rows that cut points are found on at most, as many as LightGBM takes: a bin of 1/255 then holds 784 ± 28 of them.
+const SAMPLE_ROWS: usize = 200_000;
 
 /// Rows that are encoded at a time: their values and codes stay in the first-level cache.
 const ENCODE_ROWS: usize = 64;

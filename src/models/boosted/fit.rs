@@ -13,13 +13,14 @@ use super::{BoostedTrees, Targets};
 use crate::models::{FitError, mix};
 
 /// Rows that one task takes at a time.
-const TASK_ROWS: usize = 8 * 1024;
+pub(super) const TASK_ROWS: usize = 8 * 1024;
 
 /// What the random draws of a fit are for; each has a stream of its own.
 #[derive(Clone, Copy)]
-enum Draw {
+pub(super) enum Draw {
     Rows = 1,
     Features = 2,
+    Signs = 3,
 }
 
 pub(super) fn fit(
@@ -114,7 +115,7 @@ impl<'a> Boosting<'a> {
         }
         let scales = largest.map(Scale::of);
         self.draw_records(round, scales);
-        let in_use = self.draw_features(round);
+        let in_use = self.settings.features_in_use(self.binned.cut_points.features.len(), round);
         let settings = self.settings;
         let rules = Rules {
             objective: settings.objective,
@@ -127,7 +128,7 @@ impl<'a> Boosting<'a> {
             hessians: scales[1],
             monotone: if settings.monotone.iter().all(|direction| *direction == 0) { &[] } else { &settings.monotone },
         };
-        let limits = Limits { max_leaves: settings.max_leaves, max_depth: settings.max_depth.unwrap_or(usize::MAX) };
+        let limits = Limits::of(settings);
         let mut grown = self.grower.grow(&mut self.records, &in_use, &rules, limits);
         if let Objective::Quantile { alpha } = settings.objective {
             self.renew(&mut grown, alpha);
@@ -174,26 +175,11 @@ impl<'a> Boosting<'a> {
             all.map(|(row, derivatives)| record(row, derivatives)).collect_into_vec(&mut self.records);
             return;
         }
-        let stream = self.settings.stream(Draw::Rows, round);
-        let limit = (self.settings.row_fraction * 2f64.powi(64)) as u64;
+        let drawn = self.settings.draw(round);
         let pairs = self.rows.iter().zip(&self.derivatives);
-        let drawn = pairs.filter(|(row, _)| mix(stream ^ u64::from(**row)) < limit);
+        let drawn = pairs.filter(|(row, _)| drawn(**row));
         self.records.clear();
         self.records.extend(drawn.map(|(row, derivatives)| record(row, derivatives)));
-    }
-
-    /// Which of the features with codes may be asked about.
-    fn draw_features(&self, round: u64) -> Vec<bool> {
-        let n = self.binned.cut_points.features.len();
-        let wanted = ((self.settings.feature_fraction * n as f64).ceil() as usize).clamp(1, n);
-        let stream = self.settings.stream(Draw::Features, round);
-        let mut order: Vec<usize> = (0..n).collect();
-        if wanted < n {
-            order.sort_by_key(|feature| (mix(stream ^ *feature as u64), *feature));
-        }
-        let mut in_use = vec![false; n];
-        order[..wanted].iter().for_each(|feature| in_use[*feature] = true);
-        in_use
     }
 
     /// Gives each leaf the quantile of what its rows lack.
@@ -292,12 +278,41 @@ impl<'a> HeldOut<'a> {
 }
 
 impl BoostedTrees {
-    fn samples(&self) -> bool {
+    pub(super) fn samples(&self) -> bool {
         self.row_fraction < 1.0 || self.feature_fraction < 1.0
     }
 
     /// The key of the draws of one kind in one round.
-    fn stream(&self, draw: Draw, round: u64) -> u64 {
+    pub(super) fn stream(&self, draw: Draw, round: u64) -> u64 {
         mix(mix(mix(self.seed) ^ draw as u64) ^ round)
+    }
+
+    /// Whether a row is drawn in a round, where not all are.
+    fn draw(&self, round: u64) -> impl Fn(u32) -> bool + Sync {
+        let stream = self.stream(Draw::Rows, round);
+        let limit = (self.row_fraction * 2f64.powi(64)) as u64;
+        move |row| mix(stream ^ u64::from(row)) < limit
+    }
+
+    /// Those of `rows` that are drawn in a round.
+    pub(super) fn drawn(&self, rows: &[u32], round: u64) -> Vec<u32> {
+        if self.row_fraction >= 1.0 {
+            return rows.to_vec();
+        }
+        let drawn = self.draw(round);
+        rows.iter().copied().filter(|row| drawn(*row)).collect()
+    }
+
+    /// Which of `n` features with codes may be asked about in a round.
+    pub(super) fn features_in_use(&self, n: usize, round: u64) -> Vec<bool> {
+        let wanted = ((self.feature_fraction * n as f64).ceil() as usize).clamp(1, n);
+        let stream = self.stream(Draw::Features, round);
+        let mut order: Vec<usize> = (0..n).collect();
+        if wanted < n {
+            order.sort_by_key(|feature| (mix(stream ^ *feature as u64), *feature));
+        }
+        let mut in_use = vec![false; n];
+        order[..wanted].iter().for_each(|feature| in_use[*feature] = true);
+        in_use
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
+use super::BoostedTrees;
 use super::bins::{Binned, Coding};
 use super::histogram::{Sums, Workspace};
 use super::split::{Bounds, Candidate, CodeSet, Criterion, UNBOUNDED, search};
@@ -32,6 +33,12 @@ type Histogram<S> = Vec<Vec<S>>;
 pub(super) struct Limits {
     pub(super) max_leaves: usize,
     pub(super) max_depth: usize,
+}
+
+impl Limits {
+    pub(super) fn of(settings: &BoostedTrees) -> Self {
+        Self { max_leaves: settings.max_leaves, max_depth: settings.max_depth.unwrap_or(usize::MAX) }
+    }
 }
 
 /// A question about codes, for rows that are binned.

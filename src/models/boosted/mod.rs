@@ -26,9 +26,11 @@ mod fit;
 mod grow;
 mod histogram;
 mod lightgbm;
+mod many;
 mod model;
 mod objective;
 mod predict;
+mod sketch;
 mod split;
 mod tree;
 
@@ -42,6 +44,7 @@ use super::{CHUNK_ROWS, FitError, find_value};
 
 pub use bins::Binned;
 pub use lightgbm::LightGbmError;
+pub use many::{ManyModel, ManyTargets};
 pub use model::{BoostedModel, Importance};
 pub use objective::Objective;
 pub use tree::{Child, Leaf, Missing, Question, Split, Tree};
@@ -186,6 +189,23 @@ impl BoostedTrees {
     ) -> Result<BoostedModel, FitError> {
         // On a thread of the pool: from outside, every parallel step would have to wait for one.
         rayon::scope(|_| fit::fit(self, binned, targets, validation))
+    }
+
+    /// One model of several outputs on rows that are binned already: each round's tree serves all outputs, and is found on a
+    /// sketch of their gradients, so that hundreds of outputs take little longer than a few. All outputs share the objective.
+    /// With validation rows and [`early_stopping_rounds`](Self::early_stopping_rounds) each output has as many rounds as are best for it. Gains and [`min_gain`](Self::min_gain) are
+    /// per row instead of per hessian here.
+    ///
+    /// # Errors
+    /// As [`fit_binned`](Self::fit_binned), a fault of one output's labels with its number ([`FitError::Output`]), and
+    /// [`FitError::ManyUnsupported`] for the quantile loss and for monotone constraints.
+    pub fn fit_many(
+        &self,
+        binned: &Binned,
+        targets: ManyTargets,
+        validation: Option<(&Binned, ManyTargets)>,
+    ) -> Result<ManyModel, FitError> {
+        rayon::scope(|_| many::fit(self, binned, targets, validation))
     }
 
     fn check(&self, columns: usize) -> Result<(), FitError> {

@@ -1,6 +1,7 @@
 //! Tests by kind: what a fit does, and what a fitted model tells and is written as.
 
 mod fits;
+mod many;
 mod models;
 
 use ndarray::Array2;
