@@ -1,10 +1,11 @@
 //! One battery for every estimator: what `bellwether::models` promises of all of them.
 
 use bellwether::error::Explain;
+use bellwether::models::boosted::{ManyModel, ManyTargets};
 use bellwether::models::calibrate::CalibrationChoice;
 use bellwether::models::{
-    Calibration, FitError, Isotonic, IsotonicModel, LogisticModel, PenalisedLogistic, Preparation, ReadableTree,
-    Solver, TreeModel,
+    Binned, BoostedModel, BoostedTrees, Calibration, FitError, Isotonic, IsotonicModel, LogisticModel,
+    PenalisedLogistic, Preparation, ReadableTree, Solver, Targets, TreeModel,
 };
 use linfa::dataset::{DatasetBase, Pr};
 use linfa::prelude::{BinaryClassification, Predict, SingleTargetRegression};
@@ -89,6 +90,55 @@ impl Estimator for Tree {
 
     fn predict(model: &TreeModel, data: &Data) -> Result<Vec<f64>, FitError> {
         Ok(model.probabilities(data.features.view())?.to_vec())
+    }
+}
+
+struct Boosted;
+
+impl Data {
+    fn numbers(&self) -> Vec<f64> {
+        self.labels.iter().map(|label| f64::from(u8::from(*label))).collect()
+    }
+}
+
+impl Estimator for Boosted {
+    type Model = BoostedModel;
+    const NAME: &'static str = "boosted";
+    const TAKES_MISSING: bool = true;
+
+    fn fit(&self, data: &Data) -> Result<BoostedModel, FitError> {
+        let settings = BoostedTrees { rounds: 20, min_rows_per_leaf: 2, row_fraction: 0.8, ..Default::default() };
+        settings.fit_rows(data.features.view(), Targets::of(&data.numbers()), None)
+    }
+
+    fn predict(model: &BoostedModel, data: &Data) -> Result<Vec<f64>, FitError> {
+        Ok(model.predict(data.features.view())?.to_vec())
+    }
+}
+
+/// Two outputs, of which the second is the first the other way round.
+struct ManyBoosted;
+
+impl Estimator for ManyBoosted {
+    type Model = ManyModel;
+    const NAME: &'static str = "boosted, many outputs";
+    const TAKES_MISSING: bool = true;
+
+    fn fit(&self, data: &Data) -> Result<ManyModel, FitError> {
+        let settings = BoostedTrees { rounds: 10, min_rows_per_leaf: 2, ..Default::default() };
+        let outputs = |(row, output): (usize, usize)| if data.labels[row] == (output == 0) { 1.0f32 } else { 0.0 };
+        let labels = Array2::from_shape_fn((data.labels.len(), 2), outputs);
+        let rows = Binned::fit(data.features.view(), &[], 255, None);
+        // An output's fault is told with its number; the battery asks for the fault itself.
+        let targets = ManyTargets { labels: labels.view(), weights: None };
+        match rows.and_then(|rows| settings.fit_many(&rows, targets, None)) {
+            Err(FitError::Output { source, .. }) => Err(*source),
+            other => other,
+        }
+    }
+
+    fn predict(model: &ManyModel, data: &Data) -> Result<Vec<f64>, FitError> {
+        Ok(model.predict(data.features.view())?.iter().copied().collect())
     }
 }
 
@@ -286,6 +336,16 @@ fn readable_tree() {
 }
 
 #[test]
+fn boosted_trees() {
+    battery(&Boosted);
+}
+
+#[test]
+fn boosted_trees_of_many_outputs() {
+    battery(&ManyBoosted);
+}
+
+#[test]
 fn preparation() {
     battery(&Prepare);
 }
@@ -328,6 +388,15 @@ fn linfa_data_sets_fit_predict_and_are_judged() {
     let data = DatasetBase::new(features.clone(), labels.clone());
     let tree = ReadableTree::default().fit(&data).unwrap();
     assert!((auc(&tree.predict(&data), &labels) - expected).abs() < tolerance);
+
+    let settings = BoostedTrees { rounds: 30, max_leaves: 8, ..Default::default() };
+    let boosted = settings.fit(&data).unwrap();
+    let predicted: Array1<f64> = boosted.predict(&data);
+    assert!((auc(&predicted, &labels) - expected).abs() < tolerance);
+    assert_eq!(predicted, BoostedModel::predict(&boosted, data.records().view()).unwrap());
+    // Targets may be numbers, too.
+    let numbers = DatasetBase::new(features.clone(), as_numbers.clone());
+    assert_eq!(settings.fit(&numbers).unwrap(), boosted);
 
     let data = DatasetBase::new(features.column(0).mapv(f64::from), labels.clone());
     let isotonic = Isotonic.fit(&data).unwrap();

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::bins::Binned;
-use super::grow::{Grower, Grown, Limits};
+use super::grow::{Grower, Limits};
+use super::grown::Grown;
 use super::histogram::{Bin, Record, Scale};
 use super::model::BoostedModel;
 use super::objective::{Objective, quantile};

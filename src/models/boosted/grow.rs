@@ -8,13 +8,13 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::BoostedTrees;
-use super::bins::{Binned, Coding};
+use super::bins::Binned;
+use super::cuts::Coding;
+use super::grown::{Grown, Route};
 use super::histogram::{Sums, Workspace};
-use super::split::{Bounds, Candidate, CodeSet, Criterion, UNBOUNDED, search};
+use super::partition::part;
+use super::split::{Bounds, Candidate, Criterion, UNBOUNDED, search};
 use super::tree::{Child, Leaf, Missing, Question, Split, Tree};
-
-/// Rows that are parted at a time.
-const PART_ROWS: usize = 16 * 1024;
 
 /// Rows whose histograms one task adds up at least: to bring the parts together takes as long as some thousand rows.
 const PIECE_ROWS: usize = 32 * 1024;
@@ -38,41 +38,6 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn of(settings: &BoostedTrees) -> Self {
         Self { max_leaves: settings.max_leaves, max_depth: settings.max_depth.unwrap_or(usize::MAX) }
-    }
-}
-
-/// A question about codes, for rows that are binned.
-#[derive(Debug, Clone, Copy)]
-struct Route {
-    feature: usize,
-    left: CodeSet,
-    children: [Child; 2],
-}
-
-/// A grown tree, with what is needed to go on.
-pub(super) struct Grown {
-    pub(super) tree: Tree,
-    routes: Vec<Route>,
-    /// Bounds of the values of the leaves.
-    pub(super) bounds: Vec<Bounds>,
-    /// Where each leaf's rows are in the list.
-    pub(super) stretches: Vec<std::ops::Range<usize>>,
-}
-
-impl Grown {
-    /// The leaf of a row of the same cut points.
-    pub(super) fn leaf_of(&self, binned: &Binned, row: usize) -> usize {
-        let mut at = self.tree.root();
-        loop {
-            match at {
-                Child::Leaf(leaf) => return leaf,
-                Child::Split(split) => {
-                    let route = &self.routes[split];
-                    let is_left = route.left.contains(binned.columns[route.feature][row]);
-                    at = route.children[usize::from(!is_left)];
-                }
-            }
-        }
     }
 }
 
@@ -408,39 +373,4 @@ fn divided<S: Sums>(
         1.. => [low, high],
         _ => [high, low],
     }
-}
-
-/// Parts `records` by their codes of one feature: those with a code in `left` come first; both parts keep their order.
-fn part<S: Sums>(codes: &[u8], left: &CodeSet, records: &mut [S::Record], scratch: &mut [S::Record]) {
-    let table = left.table();
-    // Each piece fills its place in the scratch from both ends, then the ends are put together.
-    let counts: Vec<usize> = records
-        .par_chunks(PART_ROWS)
-        .zip(scratch.par_chunks_mut(PART_ROWS))
-        .map(|(records, scratch)| {
-            let (mut first, mut last) = (0, records.len() - 1);
-            for record in records {
-                let is_left = table[codes[S::row(record) as usize] as usize];
-                scratch[first] = *record;
-                scratch[last] = *record;
-                first += usize::from(is_left);
-                last = last.wrapping_sub(usize::from(!is_left));
-            }
-            first
-        })
-        .collect();
-    let (mut lefts, mut rights) = records.split_at_mut(counts.iter().sum());
-    let mut places = Vec::with_capacity(counts.len());
-    for (count, scratch) in counts.iter().zip(scratch.chunks(PART_ROWS)) {
-        let (to_left, rest) = lefts.split_at_mut(*count);
-        lefts = rest;
-        let (to_right, rest) = rights.split_at_mut(scratch.len() - count);
-        rights = rest;
-        places.push((to_left, to_right, scratch));
-    }
-    places.into_par_iter().for_each(|(to_left, to_right, scratch)| {
-        let (from_left, from_right) = scratch.split_at(to_left.len());
-        to_left.copy_from_slice(from_left);
-        to_right.iter_mut().zip(from_right.iter().rev()).for_each(|(to, from)| *to = *from);
-    });
 }

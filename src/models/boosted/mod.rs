@@ -22,13 +22,16 @@
 
 mod bins;
 mod contributions;
+mod cuts;
 mod fit;
 mod grow;
+mod grown;
 mod histogram;
 mod lightgbm;
 mod many;
 mod model;
 mod objective;
+mod partition;
 mod predict;
 mod sketch;
 mod split;

@@ -11,7 +11,8 @@
 //! the others (Fisher 1958; many against many, as LightGBM does), with 10 added to `l2`; those without a code of their
 //! own stay with the others.
 
-use super::bins::{BinnedFeature, CODES, Coding, MISSING};
+use super::bins::{BinnedFeature, CODES, MISSING};
+use super::cuts::Coding;
 use super::histogram::{Bin, Scale, Sums};
 use super::objective::Objective;
 

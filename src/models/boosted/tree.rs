@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bins::category;
+use super::cuts::category;
 
 /// Magnitude up to which LightGBM takes a value for zero (`kZeroThreshold`).
 const ZERO: f64 = 1e-35f32 as f64;

@@ -1,10 +1,11 @@
 //! Tests by kind: what a fit does, and what a fitted model tells and is written as.
 
 mod fits;
+mod inputs;
 mod many;
 mod models;
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
 use super::*;
 use crate::models::mix;
@@ -58,4 +59,8 @@ fn labels(objective: Objective, rows: &Array2<f32>) -> Vec<f64> {
 
 fn settings(objective: Objective) -> BoostedTrees {
     BoostedTrees { objective, rounds: 40, ..Default::default() }
+}
+
+fn mean_loss(objective: Objective, scores: &Array1<f64>, labels: &[f64]) -> f64 {
+    scores.iter().zip(labels).map(|(score, label)| objective.loss(*score, *label)).sum::<f64>() / labels.len() as f64
 }
