@@ -2,7 +2,8 @@
 //!
 //! Shops are simulated with a fixed seed, the bundle is fitted and the events are read before anything is timed.
 
-use bellwether::config::Config;
+use bellwether::config::{Config, GatesConfig};
+use bellwether::lists::{Exclusions, ListFiles, Lists};
 use bellwether::pipeline::{FitOptions, fit, read_timelines};
 use bellwether::progress::Silent;
 use bellwether::scores::{ScoreFormat, ScoreOptions, score};
@@ -33,6 +34,7 @@ fn scoring(criterion: &mut Criterion) {
         rejects: None,
         dry_run: false,
         budget: Budget::default(),
+        lists: ListFiles::default(),
     };
     let bundle = fit(options, &Silent).expect("a fit").bundle;
     let mut group = criterion.benchmark_group("score");
@@ -42,16 +44,25 @@ fn scoring(criterion: &mut Criterion) {
         let rejects = folder.path().join("rejects.ndjson");
         let (timelines, data) = read_timelines(
             &events,
+            &[],
             &bundle.manifest.config,
             Some(as_of),
             Some(&rejects),
             None,
+            &Lists::default(),
             &Budget::default(),
             &Silent,
         )
         .expect("its events");
-        let options =
-            ScoreOptions { out: folder.path().join(size), as_of, with_features: false, format: ScoreFormat::Parquet };
+        let options = ScoreOptions {
+            out: folder.path().join(size),
+            as_of,
+            with_features: false,
+            format: ScoreFormat::Parquet,
+            gates: GatesConfig::default(),
+            force: false,
+            exclusions: Exclusions::default(),
+        };
         group.throughput(Throughput::Elements(timelines.customers() as u64));
         group.bench_function(BenchmarkId::new("score", size), |bencher| {
             bencher.iter(|| score(&bundle, &timelines, data.clone(), &options, Vec::new(), &Silent).expect("scores"));

@@ -9,10 +9,11 @@ use serde::Serialize;
 use crate::cli::shell;
 use crate::config::Config;
 use crate::error::{Error, FileError};
+use crate::lists::ListFiles;
 use crate::pipeline::{self, FitOptions, RunOptions};
 use crate::progress::Observer;
 use crate::report::Report;
-use crate::scores::{ScoreFormat, ScoreManifest};
+use crate::scores::ScoreManifest;
 use crate::segments::{self, SegmentCounts, Segments};
 use crate::simulate::{Simulation, simulate};
 use crate::storage;
@@ -78,23 +79,17 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
         rejects: None,
         dry_run: false,
         budget: Budget::default(),
+        lists: ListFiles::default(),
     };
     let fitted = pipeline::fit(options, observer)?;
     let bundle = fitted.folder.as_ref().expect("this was no dry run");
 
     let segments = Segments::load(&criteria)?;
     let options = RunOptions {
-        attributes: Vec::new(),
-        bundle: models.clone(),
-        events,
         as_of: Some(as_of),
-        out: root.join("scores"),
         with_features: true,
-        format: ScoreFormat::Parquet,
-        max_gap: None,
-        rejects: None,
         segments: Some(segments.clone()),
-        budget: Budget::default(),
+        ..RunOptions::new(models.clone(), events, root.join("scores"))
     };
     let (manifest, scores) = pipeline::run(&options, observer)?;
     observer.stage("segmenting");

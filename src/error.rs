@@ -48,10 +48,20 @@ pub enum Reason {
     SingleClass,
     /// Every feature is constant or missing.
     NoUsableFeatures,
+    /// A usual event type hardly comes any more.
+    VolumeCollapsed,
+    /// Features or predictions are distributed otherwise than they were.
+    Drifted,
+    /// The bundle has not seen the last months.
+    BundleTooOld,
+    /// A model is worse than a baseline.
+    WorseThanBaseline,
     /// More rows are unusable than `max_reject_share` allows.
     TooManyRejects,
     /// The files, or their columns, cannot be understood.
     UnreadableEvents,
+    /// A list of customers cannot be understood.
+    UnreadableList,
 }
 
 impl Reason {
@@ -69,8 +79,13 @@ impl Reason {
             Self::EmptyAfterCleaning => "empty_after_cleaning",
             Self::SingleClass => "single_class",
             Self::NoUsableFeatures => "no_usable_features",
+            Self::VolumeCollapsed => "volume_collapsed",
+            Self::Drifted => "drifted",
+            Self::BundleTooOld => "bundle_too_old",
+            Self::WorseThanBaseline => "worse_than_baseline",
             Self::TooManyRejects => "too_many_rejects",
             Self::UnreadableEvents => "unreadable_events",
+            Self::UnreadableList => "unreadable_list",
         }
     }
 }
@@ -93,6 +108,10 @@ pub trait Explain: std::error::Error + Send + Sync + 'static {
     }
     /// Counts that belong to the reason code, for JSON.
     fn counts(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+    /// Measured figures and their limits, for JSON.
+    fn figures(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
 }
@@ -119,6 +138,8 @@ impl Error {
     pub fn to_json(&self) -> serde_json::Value {
         let counts: serde_json::Map<_, _> =
             self.0.counts().into_iter().map(|(name, count)| (name.to_string(), count.into())).collect();
+        let figures: serde_json::Map<_, _> =
+            self.0.figures().into_iter().map(|(name, figure)| (name, figure.into())).collect();
         let causes: Vec<String> = self.causes().map(ToString::to_string).collect();
         serde_json::json!({
             "error": self.0.to_string(),
@@ -126,6 +147,7 @@ impl Error {
             "exit_code": self.exit_code() as u8,
             "reason": self.0.reason().map(Reason::code),
             "counts": counts,
+            "figures": figures,
             "details": self.0.details(),
             "hints": self.0.hints(),
         })
@@ -221,6 +243,7 @@ impl Explain for FileError {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 "name another place, or have the rights to this one granted"
             }
+            ErrorKind::FileTooLarge => "have the limit on the size of files raised (`ulimit -f`)",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 "make room on the disk, or name a place on another one"
             }

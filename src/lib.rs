@@ -15,7 +15,8 @@
 //! [`config`] and [`time`] are used everywhere. [`events`] reads files into batches; [`timeline`] codes and sorts
 //! them; [`features`] sweeps over timelines; [`labels`] and [`split`] say what is learned and from when;
 //! [`training`] fits [`models`] (with [`math`]) and judges them by [`metrics`] in a [`report`]; [`bundle`] stores
-//! the fit; [`scores`] writes the nightly partition; [`segments`] evaluates criteria over it. [`predicate`]
+//! the fit; [`lists`] says who is forgotten, left alone or goes by another name; [`scores`] writes the nightly partition,
+//! watches over drift and judges old partitions later; [`segments`] evaluates criteria over it. [`predicate`]
 //! plans SQL conditions, of segments and of declared features. [`storage`] makes
 //! files appear whole or not at all, [`simulate`] makes shops with known truth, [`demo`] runs everything once, [`clv`]
 //! compares the buy-till-you-die models.
@@ -43,6 +44,7 @@ pub mod error;
 pub mod events;
 pub mod features;
 pub mod labels;
+pub mod lists;
 pub mod math;
 pub mod metrics;
 pub mod models;

@@ -5,20 +5,24 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::bundle::{Bundle, ColumnNote, Manifest};
+mod run;
+
+use crate::bundle::{Bundle, ColumnNote, CustomerFilter, Manifest};
 use crate::config::Config;
 use crate::error::{Error, ExitCode, Explain, Reason};
 use crate::events::{Events, ExtraColumn, ExtraKind, ReadLimit, ReadSummary, Role};
 use crate::features::{AttributeKind, ExportOptions, Feature, Inputs, Plan, Sweep, export, unheard_events};
+use crate::lists::{Applied, ListFiles, Lists};
 use crate::progress::Observer;
 use crate::report::{self, Fact, Report, format};
-use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions};
-use crate::segments::Segments;
+use crate::scores::drift::Sample;
 use crate::sink::FileFormat;
 use crate::split::Split;
 use crate::time::Day;
 use crate::timeline::{Attributes, AttributesBuilder, Budget, TimelineBuilder, Timelines};
 use crate::training::{self, OrdersChoice};
+
+pub use run::{Days, DaysError, JudgeOptions, RunOptions, backfill, judge, rescore, run};
 
 /// What `fit` is asked to do.
 #[derive(Debug, Clone)]
@@ -39,6 +43,8 @@ pub struct FitOptions {
     pub dry_run: bool,
     /// What timelines may take.
     pub budget: Budget,
+    /// Lists of customers; those of the settings where none is named.
+    pub lists: ListFiles,
 }
 
 /// The day that is meant when none is said, told on stderr.
@@ -98,6 +104,7 @@ fn read_attributes(
     config: &Config,
     as_of: Option<Day>,
     rejects: Option<&Path>,
+    lists: &Lists,
     observer: &dyn Observer,
 ) -> Result<(Attributes, ReadSummary), Error> {
     let (table, has_validity) = Events::open_attributes(specs, config)?;
@@ -125,10 +132,14 @@ fn read_attributes(
     let rejects = rejects.map(|path| path.with_file_name("rejects-attributes.ndjson"));
     let mut reader = table.reader(ReadLimit { as_of, settle_days: 0 }, rejects.as_deref())?.with_extras(&names)?;
     let mut builder = AttributesBuilder::new(columns.clone(), has_validity);
-    while let Some(batches) = reader.next_round()? {
-        batches.iter().for_each(|batch| builder.append(batch));
+    while let Some(mut batches) = reader.next_round()? {
+        for batch in &mut batches {
+            lists.apply(batch);
+            builder.append(batch);
+        }
     }
-    let summary = reader.finish_any()?;
+    let mut summary = reader.finish_any()?;
+    lists.scrub(&mut summary)?;
     for rejected in summary.rejects.values() {
         observer.warn(&format!("attributes: {rejected}: unusable, left out"));
     }
@@ -145,7 +156,8 @@ fn read_attributes(
     Ok((attributes, summary))
 }
 
-/// Reads all that may be seen at `as_of` into timelines; rows that cannot be used go to `rejects`. `attributes` are files
+/// Reads all that may be seen at `as_of` into timelines; rows that cannot be used go to `rejects`, events
+/// of the forgotten nowhere. `attributes` are files
 /// of what is known of customers beside their events; without any, the one of the settings is taken. `numbers` names the
 /// numeric extras that a bundle looks at; without it, those of the data are taken.
 ///
@@ -158,6 +170,7 @@ pub fn read_timelines(
     as_of: Option<Day>,
     rejects: Option<&Path>,
     numbers: Option<&[String]>,
+    lists: &Lists,
     budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<(Timelines, ReadSummary), Error> {
@@ -177,7 +190,7 @@ pub fn read_timelines(
     let attributes = attribute_files(attributes, config);
     let attributes = match attributes.is_empty() {
         true => None,
-        false => Some(read_attributes(&attributes, config, as_of, rejects, observer)?),
+        false => Some(read_attributes(&attributes, config, as_of, rejects, lists, observer)?),
     };
     let (attributes, described) = attributes.unzip();
     observer.stage("reading events");
@@ -185,7 +198,11 @@ pub fn read_timelines(
     let mut reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
     let mut builder = TimelineBuilder::within(budget.clone()).with_attributes(attributes);
     let mut is_first = true;
+    let mut applied = Applied::default();
     while let Some(mut batches) = reader.next_round()? {
+        let changes: Vec<Applied> = batches.par_iter_mut().map(|batch| lists.apply(batch)).collect();
+        changes.into_iter().for_each(|change| applied.add(change));
+        batches.retain(|batch| !batch.is_empty());
         batches.par_iter_mut().try_for_each(|batch| inputs.conditions.mark(batch))?;
         builder.append(&batches)?;
         let (done, total) = reader.progress();
@@ -197,7 +214,15 @@ pub fn read_timelines(
     }
     let mut summary = reader.finish()?;
     summary.files.extend(described.into_iter().flat_map(|described| described.files));
+    summary.used -= applied.forgotten;
+    lists.scrub(&mut summary)?;
     left_out(&summary, observer);
+    if applied.mapped > 0 {
+        observer.note(&format!("{} events are given to other customers by the id map", applied.mapped));
+    }
+    if applied.forgotten > 0 {
+        observer.note(&format!("{} events of forgotten customers are left out", applied.forgotten));
+    }
     if summary.used == 0
         && let Some(as_of) = as_of
         && summary.future_rows > 0
@@ -248,6 +273,7 @@ fn left_out(summary: &ReadSummary, observer: &dyn Observer) {
 /// Whatever keeps a bundle from being made; nothing is written then.
 pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Error> {
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
+    let lists = Lists::read(&options.lists.or(&options.config.lists), &options.config.zone())?;
     let (timelines, data) = read_timelines(
         &options.events,
         &options.attributes,
@@ -255,6 +281,7 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
         options.as_of,
         Some(&rejects),
         None,
+        &lists,
         &options.budget,
         observer,
     )?;
@@ -300,7 +327,15 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
         seal: String::new(),
         config: options.config,
     };
-    let bundle = Bundle { manifest, parameters: trained.parameters, report };
+    observer.stage("describing the population");
+    let sample = Sample::of_fit(&trained.parameters, &timelines, as_of, timelines.customers() as u64)?;
+    let bundle = Bundle {
+        manifest,
+        distributions: Some(sample.distributions()),
+        customers: Some(CustomerFilter::of(&timelines)?),
+        parameters: trained.parameters,
+        report,
+    };
     if options.dry_run {
         return Ok(FitResult { bundle, folder: None });
     }
@@ -321,7 +356,8 @@ pub fn catalogue(
     budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<Vec<Feature>, Error> {
-    let (timelines, _) = read_timelines(events, attributes, config, as_of, None, None, budget, observer)?;
+    let lists = Lists::read(&ListFiles::default().or(&config.lists), &config.zone())?;
+    let (timelines, _) = read_timelines(events, attributes, config, as_of, None, None, &lists, budget, observer)?;
     let as_of = as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let plan = Plan::new(&timelines, config, as_of)?;
     plan.check_selection()?;
@@ -404,13 +440,16 @@ pub fn build(options: &BuildOptions, observer: &dyn Observer) -> Result<Built, E
     as_ofs.dedup();
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.with_file_name("rejects.ndjson"));
     let last = as_ofs.last().copied();
+    let config = &options.config;
+    let lists = Lists::read(&ListFiles::default().or(&config.lists), &config.zone())?;
     let (timelines, _) = read_timelines(
         &options.events,
         &options.attributes,
-        &options.config,
+        config,
         last,
         Some(&rejects),
         None,
+        &lists,
         &options.budget,
         observer,
     )?;
@@ -456,153 +495,4 @@ fn facts(timelines: &Timelines, data: &ReadSummary) -> Vec<Fact> {
         facts.push(fact("events at or after as_of, left out", format::count(data.future_rows)));
     }
     facts
-}
-
-/// What `run` is asked to do.
-#[derive(Debug, Clone)]
-pub struct RunOptions {
-    /// `models/<name>` or `models/<name>/<bundle_id>`.
-    pub bundle: PathBuf,
-    /// Files, folders or globs of events.
-    pub events: Vec<String>,
-    /// The same of what is known of customers beside their events; the one of the settings when empty.
-    pub attributes: Vec<String>,
-    /// First day of the predicted windows; the day after the last event when absent.
-    pub as_of: Option<Day>,
-    /// Folder of the partitions.
-    pub out: PathBuf,
-    /// Whether every feature is a column, too.
-    pub with_features: bool,
-    /// Format of the data file.
-    pub format: ScoreFormat,
-    /// Days before `as_of` that may be without events; `None` only warns of them.
-    pub max_gap: Option<u16>,
-    /// Where unusable rows are kept; below `out` when absent.
-    pub rejects: Option<PathBuf>,
-    /// Criteria that the columns must be able to express; checked before anything is read.
-    pub segments: Option<Segments>,
-    /// What timelines may take.
-    pub budget: Budget,
-}
-
-/// Segments are asked of a format that cannot be searched.
-#[derive(Debug, thiserror::Error)]
-#[error("segments are evaluated over Parquet scores")]
-struct SegmentsNeedParquet;
-
-impl Explain for SegmentsNeedParquet {
-    fn exit_code(&self) -> ExitCode {
-        ExitCode::Usage
-    }
-
-    fn details(&self) -> Vec<String> {
-        vec!["Nothing was scored and nothing was written.".into()]
-    }
-
-    fn hints(&self) -> Vec<String> {
-        vec!["leave `--format` out, or write the other format to another folder, without `--segments`".into()]
-    }
-}
-
-/// Events that stop days before the day of scoring.
-#[derive(Debug, thiserror::Error)]
-#[error("the {gap} days before the scoring date have no events")]
-struct Stale {
-    as_of: Day,
-    last: Day,
-    gap: i32,
-    out: PathBuf,
-}
-
-impl Explain for Stale {
-    fn exit_code(&self) -> ExitCode {
-        ExitCode::DataRejected
-    }
-
-    fn reason(&self) -> Option<Reason> {
-        Some(Reason::NoRecentData)
-    }
-
-    fn details(&self) -> Vec<String> {
-        vec![
-            format!("last event {}, scoring date {}", self.last, self.as_of),
-            "Scored now, these days would look like silence and raise churn for every customer.".into(),
-            format!("No partition was written; those in {} are untouched.", self.out.display()),
-        ]
-    }
-
-    fn hints(&self) -> Vec<String> {
-        vec![
-            format!("to score the day after the last event, use `--as-of {}`", self.last.plus(1)),
-            format!("if the shop was really closed, use `--max-gap {}`", self.gap),
-        ]
-    }
-
-    fn counts(&self) -> Vec<(&'static str, u64)> {
-        vec![("gap_days", self.gap.max(0) as u64)]
-    }
-}
-
-/// Bundle + events → a dated partition of scores.
-///
-/// # Errors
-/// A bundle that cannot be used, events that cannot be read or that stop more than `max_gap` days too early, criteria
-/// that the columns cannot express, nobody to score, a folder that cannot be written.
-pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManifest, PathBuf), Error> {
-    if options.segments.is_some() && options.format != ScoreFormat::Parquet {
-        return Err(SegmentsNeedParquet.into());
-    }
-    let bundle = Bundle::load(&options.bundle)?;
-    if let Some(segments) = &options.segments {
-        segments.check(&scores::columns(&bundle, options.with_features))?;
-    }
-    let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
-    let config = &bundle.manifest.config;
-    let numbers = bundle.parameters.numbers();
-    let (timelines, data) = read_timelines(
-        &options.events,
-        &options.attributes,
-        config,
-        options.as_of,
-        Some(&rejects),
-        Some(&numbers),
-        &options.budget,
-        observer,
-    )?;
-    let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
-    let mut warnings = Vec::new();
-    for attribute in &bundle.parameters.catalogue.attributes {
-        let is_text = |kind| kind == AttributeKind::Text;
-        let found = timelines.attributes.iter().find(|column| column.name == attribute.column);
-        match found {
-            Some(column) if is_text(column.kind) == is_text(attribute.kind) => {}
-            Some(_) => warnings.push(format!(
-                "The bundle looks at the attribute `{}`, which was text when it was fitted and is numbers now, or the \
-                 reverse: it is missing.",
-                attribute.column
-            )),
-            None => warnings.push(format!(
-                "The bundle looks at the attribute `{}`, which is not given (`--attributes`): it is missing.",
-                attribute.column
-            )),
-        }
-    }
-    let last = timelines.last_day;
-    let gap = as_of.since(last) - 1 - i32::from(config.events.settle_days);
-    if let Some(max_gap) = options.max_gap
-        && gap > i32::from(max_gap)
-    {
-        return Err(Stale { as_of, last, gap, out: options.out.clone() }.into());
-    }
-    if gap > 0 {
-        warnings.push(format!(
-            "The events stop {gap} days before as_of: the last is of {last}. These days look like silence and raise churn."
-        ));
-    }
-    for warning in &warnings {
-        observer.warn(warning);
-    }
-    let options =
-        ScoreOptions { out: options.out.clone(), as_of, with_features: options.with_features, format: options.format };
-    scores::score(&bundle, &timelines, data, &options, warnings, observer)
 }

@@ -16,9 +16,9 @@ use arrow::datatypes::{DataType, Date32Type, Float32Type, Float64Type};
 use bellwether::config::Config;
 use bellwether::events::{EventBatch, Ids, Labels};
 use bellwether::features::{FeatureTable, Plan, RowRequest, Sweep};
+use bellwether::lists::{ListFiles, Lists};
 use bellwether::pipeline::{self, BuildOptions, Built, FitOptions, RunOptions};
 use bellwether::progress::Silent;
-use bellwether::scores::ScoreFormat;
 use bellwether::simulate::{Simulation, simulate};
 use bellwether::time::{DAY_MICROS, Day};
 use bellwether::timeline::{Budget, TimelineBuilder, Timelines, customer_hash};
@@ -76,8 +76,18 @@ fn a_row_for_everyone_known_at_each_day_with_unit_and_definition() {
     // The same rows, from the library.
     let days: Vec<Day> = ["2024-03-01", "2024-05-01"].iter().map(|day| day.parse().unwrap()).collect();
     let last = Some(days[1]);
-    let (timelines, _) =
-        pipeline::read_timelines(&[events], &[], &lean, last, None, None, &Budget::default(), &Silent).unwrap();
+    let (timelines, _) = pipeline::read_timelines(
+        &[events],
+        &[],
+        &lean,
+        last,
+        None,
+        None,
+        &Lists::default(),
+        &Budget::default(),
+        &Silent,
+    )
+    .unwrap();
     let plan = Plan::new(&timelines, &lean, days[0]).unwrap();
     let requests: Vec<RowRequest> = days.iter().map(|&as_of| RowRequest { as_of, share: 1.0 }).collect();
     let table = FeatureTable::build(&timelines, &Sweep::new(&plan, &timelines), &requests).unwrap();
@@ -191,20 +201,14 @@ fn a_budget_changes_no_byte_of_features_bundles_or_scores() {
             rejects: None,
             dry_run: false,
             budget: budget.clone(),
+            lists: ListFiles::default(),
         };
         let fitted = pipeline::fit(fit, &Silent).unwrap();
         let run = RunOptions {
-            attributes: Vec::new(),
-            bundle: folder.join("models"),
-            events: vec![events.clone()],
             as_of: Some("2024-07-01".parse().unwrap()),
-            out: folder.join("scores"),
             with_features: true,
-            format: ScoreFormat::Parquet,
-            max_gap: None,
-            rejects: None,
-            segments: None,
             budget,
+            ..RunOptions::new(folder.join("models"), vec![events.clone()], folder.join("scores"))
         };
         let (_, scores) = pipeline::run(&run, &Silent).unwrap();
         found.push((
@@ -452,7 +456,18 @@ fn numbers_of_a_bundle_that_the_events_lack_are_told() {
     let root = tempfile::tempdir().unwrap();
     let (events, config) = declared(&root);
     let (warned, numbers) = (Warned::default(), ["score".to_string(), "gone".to_string()]);
-    pipeline::read_timelines(&[events], &[], &config, None, None, Some(&numbers), &Budget::default(), &warned).unwrap();
+    pipeline::read_timelines(
+        &[events],
+        &[],
+        &config,
+        None,
+        None,
+        Some(&numbers),
+        &Lists::default(),
+        &Budget::default(),
+        &warned,
+    )
+    .unwrap();
     let warnings = warned.0.into_inner().unwrap();
     assert_eq!(warnings, ["the bundle looks at the numbers of `gone`, which these events lack: they are missing"]);
 }

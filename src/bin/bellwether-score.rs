@@ -2,12 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use bellwether::cli::{self, AttributeFlags, CommonFlags, MemoryFlags, Terminal};
+use bellwether::cli::{self, AttributeFlags, CommonFlags, ListFlags, MemoryFlags, Terminal};
+use bellwether::config::GatesConfig;
 use bellwether::error::{Error, ExitCode, FileError};
-use bellwether::pipeline::{self, RunOptions};
-use bellwether::scores::ScoreFormat;
-use bellwether::scores::ScoreManifest;
+use bellwether::lists;
+use bellwether::pipeline::{self, Days, JudgeOptions, RunOptions};
+use bellwether::progress::Observer;
+use bellwether::report::History;
+use bellwether::scores::diff::{self, DiffOptions};
+use bellwether::scores::forget::{self, ForgetOptions};
+use bellwether::scores::{ScoreFormat, ScoreManifest, partitions, realised};
 use bellwether::segments::{self, SegmentCounts, Segments};
+use bellwether::storage;
 use bellwether::time::Day;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
@@ -26,7 +32,9 @@ const EXAMPLES: &str = "\
 Examples:
   bellwether-score run --bundle models/shop --events data/ --as-of 2026-08-21
   bellwether-score run --bundle models/shop --events data/ --segments segments.toml
-  bellwether-score segment --scores scores/ --segments segments.toml --as-of 2026-08-21";
+  bellwether-score segment --scores scores/ --segments segments.toml --as-of 2026-08-21
+  bellwether-score realised --scores scores/ --html realised.html
+  bellwether-score diff --scores scores/ --from 2026-08-20 --to 2026-08-21";
 
 #[derive(Subcommand)]
 enum Command {
@@ -34,6 +42,12 @@ enum Command {
     Run(Run),
     /// Evaluate segment criteria over the partition of a day
     Segment(Segment),
+    /// Print how old predictions turned out
+    Realised(RealisedCommand),
+    /// Compare two days: largest movers, who crossed a band, and why
+    Diff(Diff),
+    /// Take customers out of every partition, the memberships and the rejects
+    Forget(Forget),
 }
 
 #[derive(Args)]
@@ -41,6 +55,7 @@ enum Command {
 Examples:
   bellwether-score run --bundle models/shop --events data/ --as-of 2026-08-21
   bellwether-score run --bundle models/shop --events 'data/*.parquet' --segments segments.toml
+  bellwether-score run --bundle models/shop --events data/ --backfill 2026-08-01..2026-08-21
 
 Writes OUT/as_of=DATE/ whole or not at all: part-00000.parquet, then manifest.json. A rerun replaces it.")]
 struct Run {
@@ -53,12 +68,31 @@ struct Run {
     /// First day of the predicted windows, such as 2026-08-21 [default: the day after the last event]
     #[arg(long, value_name = "DATE")]
     as_of: Option<Day>,
-    /// Accept events that end up to DAYS before the scoring date
+    /// Write the partitions of these days, first and last included, as they would have been given then
+    ///
+    /// Of the folder of the bundles, each day takes the newest one that had not seen it.
+    #[arg(long, value_name = "D1..D2", conflicts_with = "as_of")]
+    backfill: Option<Days>,
+    /// Accept events that end up to DAYS before the scoring date [default: `[gates] max_gap_days`]
     ///
     /// A longer gap usually means a late upload. Days without events count as days without purchases, so a gap that
     /// is not real makes every customer look closer to leaving.
-    #[arg(long, default_value_t = 0, value_name = "DAYS")]
-    max_gap: u16,
+    #[arg(long, value_name = "DAYS")]
+    max_gap: Option<u16>,
+    /// Settings in TOML whose `[gates]` take the place of the bundle's
+    #[arg(long, value_name = "FILE")]
+    gates: Option<PathBuf>,
+    /// Write the partition although a gate is missed; the manifest says so
+    #[arg(long)]
+    force: bool,
+    /// List of customers who are left alone: customer_id, from, to [default: `[lists] exclusions`]
+    #[arg(long, value_name = "FILE")]
+    exclusions: Option<PathBuf>,
+    #[command(flatten)]
+    lists: ListFlags,
+    /// File for Prometheus about this run, written whatever becomes of it
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// Folder of the partitions
     #[arg(long, short, default_value = "scores", value_name = "DIR")]
     out: PathBuf,
@@ -108,10 +142,118 @@ struct Segment {
     out: PathBuf,
 }
 
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  bellwether-score realised --scores scores/
+  bellwether-score realised --scores scores/ --html realised.html
+  bellwether-score realised --scores scores/ --bundle models/shop --events data/
+
+Every run judges the old partitions whose windows have passed; with --events that is done now.")]
+struct RealisedCommand {
+    /// Folder of the partitions
+    #[arg(long, default_value = "scores", value_name = "DIR")]
+    scores: PathBuf,
+    /// Events to judge by, for partitions that no run has judged yet
+    #[arg(long, short, num_args = 1.., value_name = "PATH", requires = "bundle")]
+    events: Vec<String>,
+    /// Bundle whose settings say how the events are read
+    #[arg(long, short, value_name = "DIR", requires = "events")]
+    bundle: Option<PathBuf>,
+    /// The first day that must not be seen [default: the day after the last event]
+    #[arg(long, value_name = "DATE", requires = "events")]
+    as_of: Option<Day>,
+    /// Folder of the memberships, for figures by segment
+    #[arg(long, default_value = "segments", value_name = "DIR")]
+    segments_out: PathBuf,
+    /// Page with plots to be written
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    #[command(flatten)]
+    lists: ListFlags,
+    #[command(flatten)]
+    memory: MemoryFlags,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  bellwether-score diff --scores scores/ --from 2026-08-20 --to 2026-08-21
+  bellwether-score diff --from 2026-07-31 --to 2026-08-31 --bundle models/shop/ID --events data/
+
+With the bundle of the earlier day, and events, what the data and what the models have changed are
+told apart. Nothing is written.")]
+struct Diff {
+    /// Folder of the partitions
+    #[arg(long, default_value = "scores", value_name = "DIR")]
+    scores: PathBuf,
+    /// The earlier day
+    #[arg(long, value_name = "DATE")]
+    from: Day,
+    /// The later day
+    #[arg(long, value_name = "DATE")]
+    to: Day,
+    /// Column of the movers [default: the churn probability]
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// How many of the largest movers
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    top: usize,
+    /// Events, to score the later day with the earlier bundle
+    #[arg(long, short, num_args = 1.., value_name = "PATH", requires = "bundle")]
+    events: Vec<String>,
+    /// The bundle that made the earlier partition
+    #[arg(long, short, value_name = "DIR", requires = "events")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    described: AttributeFlags,
+    #[command(flatten)]
+    lists: ListFlags,
+    #[command(flatten)]
+    memory: MemoryFlags,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  bellwether-score forget --forget forget.csv --scores scores/ --models models/shop
+  bellwether-score forget --forget forget.csv --segments-out segments/ --rejects models/shop/rejects.ndjson
+
+Other rows keep their bytes. Bundles that were trained with them are listed; `fit --forget` trains anew.")]
+struct Forget {
+    /// List of the customers: customer_id
+    #[arg(long, value_name = "FILE")]
+    forget: PathBuf,
+    /// Folder of the partitions
+    #[arg(long, default_value = "scores", value_name = "DIR")]
+    scores: PathBuf,
+    /// Folder of the memberships
+    #[arg(long, default_value = "segments", value_name = "DIR")]
+    segments_out: PathBuf,
+    /// Folders of bundles that are asked whether they were trained with them
+    #[arg(long, num_args = 1.., value_name = "DIR")]
+    models: Vec<PathBuf>,
+    /// Files of rejected rows, beside rejects.ndjson in the folders of partitions and bundles
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    rejects: Vec<PathBuf>,
+}
+
 fn main() -> std::process::ExitCode {
     let Cli { common, command } = cli::parse();
     cli::main_with(&common, |terminal| match command {
-        Command::Run(run) => run_scores(run, &common, terminal),
+        Command::Run(run) => {
+            let metrics = run.metrics.clone();
+            let result = run_scores(run, &common, terminal);
+            if let Some(path) = metrics {
+                // What went wrong before is told, whatever becomes of the metrics.
+                match cli::write_metrics(&path, result.as_ref()) {
+                    Err(error) if result.is_ok() => return Err(error.into()),
+                    Err(error) => terminal.warn(&format!("{error}: the metrics are not written")),
+                    Ok(()) => {}
+                }
+            }
+            result.map(|_| ExitCode::Done)
+        }
         Command::Segment(segment) => {
             let segments = Segments::load(&segment.segments)?;
             let partition = segment.scores.join(format!("as_of={}", segment.as_of));
@@ -121,10 +263,14 @@ fn main() -> std::process::ExitCode {
             cli::print(&if common.json { cli::json(&counts) } else { segments_text(&counts, &folder) });
             Ok(ExitCode::Done)
         }
+        Command::Realised(realised) => run_realised(realised, &common, terminal),
+        Command::Diff(diff) => run_diff(diff, &common, terminal),
+        Command::Forget(forget) => run_forget(forget, &common, terminal),
     })
 }
 
-fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+/// Scores, prints, and returns the manifest of the last partition.
+fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<ScoreManifest, Error> {
     // A misspelt criterion must be told before an hour of scoring.
     let segments = run.segments.as_deref().map(Segments::load).transpose()?;
     let options = RunOptions {
@@ -133,7 +279,11 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Exi
         as_of: run.as_of,
         with_features: run.with_features || segments.is_some(),
         format: run.format,
-        max_gap: Some(run.max_gap),
+        max_gap: run.max_gap,
+        gates: run.gates.as_deref().map(GatesConfig::load).transpose()?,
+        force: run.force,
+        lists: run.lists.files(run.exclusions),
+        memberships: Some(run.segments_out.clone()),
         out: run.out,
         rejects: run.rejects,
         segments: segments.clone(),
@@ -145,29 +295,144 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Exi
         let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
         return Err(FileError { action: "write memberships into it", path: run.segments_out, source }.into());
     }
-    let (manifest, folder) = pipeline::run(&options, terminal)?;
-    terminal.finish();
-    if !common.json {
-        cli::print(&format!("{}scores: {}", manifest.to_text(), folder.display()));
-    }
-    let Some(segments) = segments else {
-        if common.json {
-            cli::print(&cli::json(&Scored { partition: folder, manifest, segments: None }));
-        } else if options.with_features {
-            let out = cli::shell(&options.out);
-            let as_of = manifest.as_of;
-            terminal.next(&format!("bellwether-score segment --scores {out} --segments segments.toml --as-of {as_of}"));
-        }
-        return Ok(ExitCode::Done);
+    let written = match run.backfill {
+        Some(days) => pipeline::backfill(&options, days, terminal)?,
+        None => vec![pipeline::run(&options, terminal)?],
     };
-    let threads = rayon::current_num_threads();
-    let counts = segments::evaluate(&segments, &folder, &run.segments_out, manifest.as_of, threads)?;
-    let memberships = run.segments_out.join(format!("as_of={}", manifest.as_of));
-    cli::print(&if common.json {
-        cli::json(&Scored { partition: folder, manifest, segments: Some(counts) })
+    terminal.finish();
+    let mut results = Vec::new();
+    for (manifest, partition) in written {
+        terminal.event(
+            "scored",
+            &serde_json::json!({
+                "as_of": manifest.as_of,
+                "bundle_id": manifest.bundle_id,
+                "partition": partition,
+                "rows": manifest.rows,
+                "gates": manifest.gates.verdict,
+            }),
+        );
+        let counts = segments
+            .as_ref()
+            .map(|segments| {
+                let threads = rayon::current_num_threads();
+                segments::evaluate(segments, &partition, &run.segments_out, manifest.as_of, threads)
+            })
+            .transpose()?;
+        if !common.json {
+            cli::print(&format!("{}scores: {}", manifest.to_text(), partition.display()));
+            if let Some(counts) = &counts {
+                let memberships = run.segments_out.join(format!("as_of={}", manifest.as_of));
+                cli::print(&format!("\n{}", segments_text(counts, &memberships)));
+            }
+        }
+        results.push(Scored { partition, manifest, segments: counts });
+    }
+    if common.json {
+        let is_many = run.backfill.is_some();
+        cli::print(&if is_many { cli::json(&results) } else { cli::json(&results[0]) });
+    }
+    let manifest = results.pop().expect("a day at least").manifest;
+    if segments.is_none() && options.with_features && !common.json {
+        let out = cli::shell(&options.out);
+        let as_of = manifest.as_of;
+        terminal.next(&format!("bellwether-score segment --scores {out} --segments segments.toml --as-of {as_of}"));
+    }
+    Ok(manifest)
+}
+
+fn run_realised(command: RealisedCommand, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    if let Some(bundle) = command.bundle {
+        let options = JudgeOptions {
+            bundle,
+            events: command.events,
+            attributes: Vec::new(),
+            as_of: command.as_of,
+            scores: command.scores.clone(),
+            memberships: Some(command.segments_out),
+            lists: command.lists.files(None),
+            budget: command.memory.budget(),
+        };
+        pipeline::judge(&options, terminal)?;
+        terminal.finish();
+    }
+    let history = realised::history(&command.scores)?;
+    let mut estimates = Vec::new();
+    for (day, partition) in partitions(&command.scores)? {
+        for (column, estimate) in ScoreManifest::load(&partition)?.estimates {
+            let is_judged = |realised: &realised::Realised| {
+                realised.as_of == day && realised.columns.iter().any(|judged| judged.column == column)
+            };
+            if !history.iter().any(is_judged) {
+                estimates.push((day, column, estimate));
+            }
+        }
+    }
+    let told = History { realised: &history, estimates: &estimates };
+    if let Some(path) = &command.html {
+        let page = told.to_html();
+        storage::write_atomic(path, |file| std::io::Write::write_all(file, page.as_bytes()))?;
+    }
+    if common.json {
+        let estimates: Vec<_> = estimates
+            .iter()
+            .map(
+                |(as_of, column, estimate)| serde_json::json!({"as_of": as_of, "column": column, "estimate": estimate}),
+            )
+            .collect();
+        cli::print(&cli::json(&serde_json::json!({ "realised": history, "estimates": estimates })));
     } else {
-        format!("\n{}", segments_text(&counts, &memberships))
-    });
+        cli::print(&told.to_text());
+        if let Some(path) = &command.html {
+            cli::print(&format!("page: {}", path.display()));
+        }
+    }
+    Ok(ExitCode::Done)
+}
+
+fn run_diff(command: Diff, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    let options = DiffOptions {
+        scores: command.scores.clone(),
+        from: command.from,
+        to: command.to,
+        column: command.column,
+        top: command.top,
+    };
+    let rescored = command
+        .bundle
+        .map(|bundle| {
+            let options = JudgeOptions {
+                bundle,
+                events: command.events,
+                attributes: command.described.attributes,
+                as_of: Some(command.to),
+                scores: command.scores,
+                memberships: None,
+                lists: command.lists.files(None),
+                budget: command.memory.budget(),
+            };
+            pipeline::rescore(&options, command.to, terminal)
+        })
+        .transpose()?;
+    let diff = diff::diff(&options, rescored.as_ref())?;
+    terminal.finish();
+    cli::print(&if common.json { cli::json(&diff) } else { diff.to_text() });
+    Ok(ExitCode::Done)
+}
+
+fn run_forget(command: Forget, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    let folders = command.models.iter().chain([&command.scores]);
+    let rejects = folders.map(|folder| folder.join("rejects.ndjson")).chain(command.rejects.clone());
+    let options = ForgetOptions {
+        ids: lists::forgotten(&command.forget)?,
+        rejects: rejects.collect(),
+        scores: command.scores,
+        memberships: Some(command.segments_out),
+        models: command.models,
+    };
+    let forgotten = forget::forget(&options, terminal)?;
+    terminal.finish();
+    cli::print(&if common.json { cli::json(&forgotten) } else { forgotten.to_text() });
     Ok(ExitCode::Done)
 }
 

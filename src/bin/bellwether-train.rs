@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bellwether::bundle::Bundle;
-use bellwether::cli::{self, AttributeFlags, CommonFlags, MemoryFlags, Terminal};
+use bellwether::cli::{self, AttributeFlags, CommonFlags, ListFlags, MemoryFlags, Terminal};
 use bellwether::clv::{self, ClvModel, ClvOptions, ClvSource, Covariates, EventsSource, Period, TimeUnit};
 use bellwether::config::{Config, DEFAULT};
 use bellwether::demo;
@@ -91,6 +91,8 @@ struct Fit {
     /// File for rows that cannot be used [default: rejects.ndjson in the folder of the bundles]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    #[command(flatten)]
+    lists: ListFlags,
     #[command(flatten)]
     memory: MemoryFlags,
     #[command(flatten)]
@@ -323,6 +325,7 @@ fn run_fit(fit: Fit, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCo
         rejects: fit.rejects,
         dry_run: fit.dry_run,
         budget: fit.memory.budget(),
+        lists: fit.lists.files(None),
         attributes: fit.described.attributes,
     };
     let models = cli::shell(&options.out);

@@ -1,11 +1,13 @@
 //! Bundles: a fit as files that describe themselves, appear whole or not at all, and are checked on loading.
 //!
-//! `models/<name>/<bundle_id>/` holds `manifest.json`, `parameters.json`, `report.json`, `CARD.md` and
-//! `report.html`; `models/<name>/current` names the one in use. The id is made from the parameters, so the
+//! `models/<name>/<bundle_id>/` holds `manifest.json`, `parameters.json`, `report.json`, `CARD.md`,
+//! `report.html`, `distributions.json` (the population of the fit, for drift) and `customers.bloom` (who was in it);
+//! `models/<name>/current` names the one in use. The id is made from the parameters, so the
 //! same inputs give the same id and the same bytes.
 
 mod apply;
 mod card;
+mod customers;
 mod parameters;
 
 use std::collections::BTreeMap;
@@ -18,11 +20,13 @@ use crate::error::{ExitCode, Explain, FileError};
 use crate::events::ReadSummary;
 use crate::features::Feature;
 use crate::report::Report;
+use crate::scores::drift::{self, Distributions};
 use crate::split::Split;
 use crate::storage;
 use crate::time::Day;
 
 pub use apply::{ModelRows, offset_of};
+pub use customers::CustomerFilter;
 pub use parameters::{Cuts, ExpectedModel, FittedColumn, FittedTarget, Parameters, ProbabilityModel};
 
 /// Version of the files of a bundle. It rises when a release writes what an earlier one cannot read.
@@ -84,6 +88,10 @@ pub struct Bundle {
     pub parameters: Parameters,
     /// How it was judged.
     pub report: Report,
+    /// The population of the fit at its `as_of`; `None` of a bundle of an earlier release.
+    pub distributions: Option<Distributions>,
+    /// Who was in the events of the fit; `None` of a bundle of an earlier release.
+    pub customers: Option<CustomerFilter>,
 }
 
 /// A bundle that cannot be used.
@@ -119,6 +127,16 @@ pub enum BundleError {
         path: PathBuf,
         /// What it says.
         found: String,
+    },
+    /// Every bundle of a folder has seen the day that it is to predict.
+    #[error("{}: no bundle was fitted by {day}, the first to {oldest}", path.display())]
+    NoneByThen {
+        /// The folder.
+        path: PathBuf,
+        /// The day.
+        day: Day,
+        /// The day at which the oldest one ends.
+        oldest: Day,
     },
     /// A file is not what the manifest says.
     #[error("{}: damaged: its hash is {found}, the manifest says {expected}", path.display())]
@@ -158,6 +176,12 @@ impl Explain for BundleError {
             Self::BadCurrent { .. } => {
                 vec!["write the name of a bundle's folder into it, or name that folder with `--bundle`".into()]
             }
+            Self::NoneByThen { oldest, .. } => vec![
+                format!("begin at {oldest}"),
+                "or name one bundle, `--bundle models/NAME/ID`: it has seen what it is to predict, so that its scores \
+                 prove nothing"
+                    .into(),
+            ],
             Self::Newer { .. } => vec!["install the release that wrote it, or a later one".into()],
             _ => vec!["copy the bundle again from where it was trained, or train it anew".into()],
         }
@@ -234,12 +258,14 @@ impl Bundle {
         self.manifest.bundle_id.clone_from(&id);
         self.report.bundle.clone_from(&id);
 
-        let files: [(&str, Vec<u8>); 4] = [
+        let mut files: Vec<(&str, Vec<u8>)> = vec![
             ("parameters.json", parameters),
             ("report.json", to_json(&self.report)),
             ("report.html", self.report.to_html().into_bytes()),
             ("CARD.md", card::card(&self.manifest, &self.report).into_bytes()),
         ];
+        files.extend(self.distributions.as_ref().map(|distributions| (drift::FILE, distributions.to_json())));
+        files.extend(self.customers.as_ref().map(|filter| (customers::FILE, filter.to_bytes())));
         self.manifest.files = files.iter().map(|(name, bytes)| (name.to_string(), hash(bytes))).collect();
         let manifest = sealed(&mut self.manifest);
         std::fs::create_dir_all(folder).map_err(FileError::at("create the folder", folder))?;
@@ -257,6 +283,37 @@ impl Bundle {
             std::io::Write::write_all(file, format!("{id}\n").as_bytes())
         })?;
         Ok((self, target))
+    }
+
+    /// The folder of the bundle that was in use at `day`: of `models/<name>`, the newest one that saw nothing at or after
+    /// `day`; `models/<name>/<bundle_id>` itself.
+    ///
+    /// # Errors
+    /// No bundle; all of them are later; a folder that cannot be read.
+    pub fn folder_at(folder: &Path, day: Day) -> Result<PathBuf, BundleError> {
+        let current = folder.join("current");
+        if !current.is_file() {
+            return Ok(folder.into()); // one bundle, or nothing: told on loading
+        }
+        let in_use = named_by(&current)?;
+        let mut found: Vec<(Day, bool, PathBuf)> = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(FileError::at("read the folder", folder))? {
+            let path = entry.map_err(FileError::at("read the folder", folder))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // An id begins with the day at which its fit ends.
+            if let Some(fitted_at) = name.get(..10).and_then(|date| date.parse().ok())
+                && path.join("manifest.json").is_file()
+            {
+                found.push((fitted_at, path == in_use, path));
+            }
+        }
+        found.sort();
+        let Some(oldest) = found.first().map(|(oldest, ..)| *oldest) else {
+            return Err(BundleError::Missing { path: folder.into() });
+        };
+        found.retain(|(fitted_at, ..)| *fitted_at <= day);
+        let newest = found.pop().map(|(.., path)| path);
+        newest.ok_or_else(|| BundleError::NoneByThen { path: folder.into(), day, oldest })
     }
 
     /// Loads `models/<name>` (the bundle that `current` names) or `models/<name>/<bundle_id>`, and checks all of it.
@@ -301,7 +358,12 @@ impl Bundle {
         let parameters =
             serde_json::from_slice(named("parameters.json")?).map_err(unreadable(&folder.join("parameters.json")))?;
         let report = serde_json::from_slice(named("report.json")?).map_err(unreadable(&folder.join("report.json")))?;
-        Ok(Self { manifest, parameters, report })
+        let distributions = contents
+            .get(drift::FILE)
+            .map(|bytes| serde_json::from_slice(bytes).map_err(unreadable(&folder.join(drift::FILE))))
+            .transpose()?;
+        let customers = contents.get(customers::FILE).and_then(|bytes| CustomerFilter::from_bytes(bytes));
+        Ok(Self { manifest, parameters, report, distributions, customers })
     }
 
     /// BLAKE3 of the manifest, which holds the hashes of everything else.

@@ -1,17 +1,30 @@
 //! What both programs share: flags, progress, messages, exit codes.
 
+mod metrics;
 mod terminal;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueEnum};
 
 use crate::error::{Error, ExitCode, Explain};
+use crate::lists::ListFiles;
 use crate::timeline::Budget;
 
+pub use metrics::write_metrics;
 pub use terminal::Terminal;
+
+/// How progress, notes, warnings and errors are written on stderr.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, without a time: whoever collects the lines knows it.
+    Json,
+}
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -22,6 +35,9 @@ pub struct CommonFlags {
     /// Print the result, or the error, as one JSON object on stdout
     #[arg(long, global = true, help_heading = COMMON)]
     pub json: bool,
+    /// How progress, notes, warnings and errors are written on stderr
+    #[arg(long, global = true, help_heading = COMMON, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log: LogFormat,
     /// Threads to work with [default: one for each processor]; results do not depend on it
     #[arg(long, global = true, help_heading = COMMON, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -53,6 +69,24 @@ impl MemoryFlags {
     /// What timelines may take.
     pub fn budget(&self) -> Budget {
         Budget { bytes: self.memory.map(|size| size.as_u64()), folder: self.spill_dir.clone() }
+    }
+}
+
+/// Flags of the commands that read events of customers who may go by other names, or are to be forgotten.
+#[derive(Debug, Clone, Args)]
+pub struct ListFlags {
+    /// List of customers whose events are not read: customer_id [default: `[lists] forget`]
+    #[arg(long, value_name = "FILE")]
+    pub forget: Option<PathBuf>,
+    /// List of other names: alias, customer_id, from [default: `[lists] id_map`]
+    #[arg(long, value_name = "FILE")]
+    pub id_map: Option<PathBuf>,
+}
+
+impl ListFlags {
+    /// The lists that are named.
+    pub fn files(self, exclusions: Option<PathBuf>) -> ListFiles {
+        ListFiles { forget: self.forget, exclusions, id_map: self.id_map }
     }
 }
 
@@ -113,6 +147,7 @@ pub fn parse<C: Parser>() -> C {
                 "exit_code": ExitCode::Usage as u8,
                 "reason": null,
                 "counts": {},
+                "figures": {},
                 "details": details,
                 "hints": ["`--help` shows every flag, and examples"],
             })));
@@ -155,7 +190,7 @@ pub fn main_with(
             .map_err(|source| Error::from(ThreadsError { threads, source })),
         None => Ok(()),
     };
-    let terminal = Terminal::new(flags.quiet);
+    let terminal = Terminal::new(flags.quiet, flags.log);
     let result = started.and_then(|()| {
         // A panic prints where it happened; what is left is to say so as every other error does.
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| command(&terminal)))
@@ -168,7 +203,7 @@ pub fn main_with(
             if flags.json {
                 print(&format!("{:#}", error.to_json()));
             }
-            let _ = std::io::stderr().lock().write_all(error.to_text().as_bytes());
+            terminal.error(&error);
             error.exit_code()
         }
     };

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::LogFormat;
+use crate::error::Error;
 use crate::progress::Observer;
 
 /// Tells a person at a terminal, or a log file, what is being done.
 pub struct Terminal {
     quiet: bool,
+    log: LogFormat,
     bar: Option<ProgressBar>,
     /// Notes and warnings are told once, though several stages may come to them.
     told: Mutex<BTreeSet<String>>,
@@ -19,14 +22,15 @@ pub struct Terminal {
 
 impl Terminal {
     /// Silent but for warnings when `quiet`.
-    pub fn new(quiet: bool) -> Self {
-        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+    pub fn new(quiet: bool, log: LogFormat) -> Self {
+        let is_seen = !quiet && log == LogFormat::Text && std::io::stderr().is_terminal();
+        let bar = is_seen.then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent:>3} % {elapsed}");
             let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { quiet, bar, told: Mutex::default() }
+        Self { quiet, log, bar, told: Mutex::default() }
     }
 
     fn line(&self, text: &str) {
@@ -39,6 +43,44 @@ impl Terminal {
         }
     }
 
+    /// A line of the log: for people as it is, or as JSON with what it is.
+    fn tell(&self, level: &str, event: &str, text: &str, for_people: &str) {
+        match self.log {
+            LogFormat::Text => self.line(for_people),
+            LogFormat::Json => {
+                let line = serde_json::json!({ "level": level, "event": event, "message": text });
+                self.line(&line.to_string());
+            }
+        }
+    }
+
+    /// What was done, with its facts: a line of a JSON log, and nothing for people, who see the result.
+    pub fn event(&self, event: &str, facts: &serde_json::Value) {
+        if self.log == LogFormat::Json && !self.quiet {
+            let mut line = serde_json::json!({ "level": "info", "event": event });
+            if let (Some(line), Some(facts)) = (line.as_object_mut(), facts.as_object()) {
+                line.extend(facts.clone());
+            }
+            self.line(&line.to_string());
+        }
+    }
+
+    /// Why the command ends.
+    pub fn error(&self, error: &Error) {
+        match self.log {
+            LogFormat::Text => {
+                let _ = std::io::stderr().lock().write_all(error.to_text().as_bytes());
+            }
+            LogFormat::Json => {
+                let mut line = serde_json::json!({ "level": "error", "event": "error" });
+                if let (Some(line), Some(facts)) = (line.as_object_mut(), error.to_json().as_object()) {
+                    line.extend(facts.clone());
+                }
+                self.line(&line.to_string());
+            }
+        }
+    }
+
     fn is_new(&self, text: &str) -> bool {
         self.told.lock().is_ok_and(|mut told| told.insert(text.to_string()))
     }
@@ -46,7 +88,7 @@ impl Terminal {
     /// Says what to type next, after the result.
     pub fn next(&self, command: &str) {
         if !self.quiet {
-            self.line(&format!("\nnext:\n  {command}"));
+            self.tell("info", "next", command, &format!("\nnext:\n  {command}"));
         }
     }
 
@@ -66,7 +108,7 @@ impl Observer for Terminal {
                 bar.set_position(0);
                 bar.set_message(what.to_string());
             }
-            None if !self.quiet => self.line(&format!("{what} …")),
+            None if !self.quiet => self.tell("info", "stage", what, &format!("{what} …")),
             None => {}
         }
     }
@@ -80,13 +122,13 @@ impl Observer for Terminal {
 
     fn note(&self, text: &str) {
         if !self.quiet && self.is_new(text) {
-            self.line(text);
+            self.tell("info", "note", text, text);
         }
     }
 
     fn warn(&self, text: &str) {
         if self.is_new(text) {
-            self.line(&format!("warning: {text}"));
+            self.tell("warning", "warning", text, &format!("warning: {text}"));
         }
     }
 }

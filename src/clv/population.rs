@@ -4,6 +4,7 @@ use super::EventsSource;
 use super::covariates::Described;
 use super::error::ClvError;
 use crate::error::Error;
+use crate::lists::{ListFiles, Lists};
 use crate::models::btyd::{BtydError, Histories, Rfm, Spend};
 use crate::models::occurrence::{Subject, SubjectReader};
 use crate::pipeline::read_timelines;
@@ -105,7 +106,9 @@ pub(super) struct Seen {
 /// Reads events; the last `holdout_days` before `as_of` are kept for judging.
 pub(super) fn open(source: &EventsSource, observer: &dyn Observer) -> Result<Seen, Error> {
     let EventsSource { events, config, rejects, budget, .. } = source;
-    let (timelines, _) = read_timelines(events, &[], config, source.as_of, Some(rejects), None, budget, observer)?;
+    let lists = Lists::read(&ListFiles::default().or(&config.lists), &config.zone())?;
+    let (timelines, _) =
+        read_timelines(events, &[], config, source.as_of, Some(rejects), None, &lists, budget, observer)?;
     let as_of = source.as_of.unwrap_or_else(|| {
         let day = timelines.last_day.plus(1);
         observer.note(&format!("as_of is {day}, the day after the last event"));

@@ -2,6 +2,7 @@
 
 mod declared;
 mod eligible;
+mod gates;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use crate::time::{Horizon, TimeError, Zone};
 
 pub use declared::{Aggregate, DeclaredFeature, conditions};
 pub use eligible::{Comparison, Eligible, EligibleError};
+pub use gates::GatesConfig;
 
 /// The defaults and the manual, compiled in.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -40,6 +42,22 @@ pub struct Config {
     pub training: TrainingConfig,
     /// How scores are written.
     pub scores: ScoresConfig,
+    /// What must hold before they are.
+    #[serde(default)]
+    pub gates: GatesConfig,
+    /// Lists of customers beside the events.
+    #[serde(default)]
+    pub lists: ListsConfig,
+}
+
+/// Files of customers beside the events; "" is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct ListsConfig {
+    pub forget: String,
+    pub exclusions: String,
+    pub id_map: String,
 }
 
 /// How events are read.
@@ -341,6 +359,7 @@ impl Config {
         ] {
             range((0.0..=1.0).contains(&share), key, "0 to 1", share.to_string())?;
         }
+        self.gates.check()?;
         declared::check(&self.feature)?;
         for (name, target) in &self.target {
             let plain =

@@ -317,59 +317,8 @@ fn no_events() -> EventBatch {
 
 /// Keeps the events for which `keep` holds.
 pub(crate) fn retain(decoded: &mut Decoded, keep: &[bool]) {
-    let mask = arrow::array::BooleanArray::from(keep.to_vec());
-    let text = |array: &StringViewArray| {
-        let kept = arrow::compute::filter(array, &mask).expect("the mask is as long as the array");
-        kept.as_string_view().clone()
-    };
-    fn plain<T>(values: &mut Vec<T>, keep: &[bool]) {
-        let mut flags = keep.iter();
-        values.retain(|_| *flags.next().expect("the mask is as long as the column"));
-    }
-    fn labels(labels: &mut Labels, keep: &[bool]) {
-        plain(&mut labels.codes, keep);
-        // Names of which no event is left must not be seen.
-        let mut builder = LabelsBuilder::default();
-        let recode = |&code: &u32| if code == NO_LABEL { NO_LABEL } else { builder.code(&labels.names[code as usize]) };
-        let codes = labels.codes.iter().map(recode).collect();
-        *labels = builder.finish(codes);
-    }
-    let batch = &mut decoded.batch;
-    match &mut batch.customer {
-        Ids::Integers(ids) => plain(ids, keep),
-        Ids::Texts(ids) => {
-            *ids = text(ids);
-        }
-    }
-    for extra in &mut batch.extras {
-        match &mut extra.values {
-            ExtraValues::Numbers(numbers) => plain(numbers, keep),
-            ExtraValues::Labels(column) => labels(column, keep),
-        }
-    }
-    if let Some(products) = &mut batch.product {
-        plain(products, keep);
-    }
-    if let Some(orders) = &mut batch.order {
-        plain(orders, keep);
-    }
-    plain(&mut batch.time, keep);
-    decoded.times = range(&batch.time);
-    labels(&mut batch.event, keep);
-    for column in
-        [&mut batch.category, &mut batch.channel, &mut batch.device, &mut batch.campaign].into_iter().flatten()
-    {
-        labels(column, keep);
-    }
-    if let Some(values) = &mut batch.value {
-        plain(values, keep);
-    }
-    if let Some(values) = &mut batch.quantity {
-        plain(values, keep);
-    }
-    if let Some(values) = &mut batch.received {
-        plain(values, keep);
-    }
+    decoded.batch.retain(keep);
+    decoded.times = range(&decoded.batch.time);
     if !decoded.row_numbers.is_empty() {
         plain(&mut decoded.row_numbers, keep);
     }
@@ -381,11 +330,75 @@ pub(crate) fn retain(decoded: &mut Decoded, keep: &[bool]) {
     }
     let HashedTexts { product, order } = &mut decoded.texts;
     for texts in [product, order].into_iter().flatten() {
-        *texts = text(texts);
+        *texts = kept(texts, keep);
     }
     if let Some((ids, texts)) = &mut decoded.event_ids {
         plain(ids, keep);
-        *texts = text(texts);
+        *texts = kept(texts, keep);
+    }
+}
+
+fn kept(texts: &StringViewArray, keep: &[bool]) -> StringViewArray {
+    let mask = arrow::array::BooleanArray::from(keep.to_vec());
+    let kept = arrow::compute::filter(texts, &mask).expect("the mask is as long as the array");
+    kept.as_string_view().clone()
+}
+
+fn plain<T>(values: &mut Vec<T>, keep: &[bool]) {
+    let mut flags = keep.iter();
+    values.retain(|_| *flags.next().expect("the mask is as long as the column"));
+}
+
+impl EventBatch {
+    /// Keeps the events for which `keep` holds.
+    pub(crate) fn retain(&mut self, keep: &[bool]) {
+        let batch = self;
+        fn labels(labels: &mut Labels, keep: &[bool]) {
+            plain(&mut labels.codes, keep);
+            // Names of which no event is left must not be seen.
+            let mut builder = LabelsBuilder::default();
+            let recode =
+                |&code: &u32| if code == NO_LABEL { NO_LABEL } else { builder.code(&labels.names[code as usize]) };
+            let codes = labels.codes.iter().map(recode).collect();
+            *labels = builder.finish(codes);
+        }
+        match &mut batch.customer {
+            Ids::Integers(ids) => plain(ids, keep),
+            Ids::Texts(ids) => {
+                *ids = kept(ids, keep);
+            }
+        }
+        for extra in &mut batch.extras {
+            match &mut extra.values {
+                ExtraValues::Numbers(numbers) => plain(numbers, keep),
+                ExtraValues::Labels(column) => labels(column, keep),
+            }
+        }
+        if let Some(products) = &mut batch.product {
+            plain(products, keep);
+        }
+        if let Some(orders) = &mut batch.order {
+            plain(orders, keep);
+        }
+        plain(&mut batch.time, keep);
+        labels(&mut batch.event, keep);
+        for column in
+            [&mut batch.category, &mut batch.channel, &mut batch.device, &mut batch.campaign].into_iter().flatten()
+        {
+            labels(column, keep);
+        }
+        if let Some(values) = &mut batch.value {
+            plain(values, keep);
+        }
+        if let Some(values) = &mut batch.quantity {
+            plain(values, keep);
+        }
+        if let Some(values) = &mut batch.received {
+            plain(values, keep);
+        }
+        for holds in &mut batch.conditions {
+            plain(holds, keep);
+        }
     }
 }
 

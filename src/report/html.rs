@@ -8,10 +8,10 @@ use crate::metrics::{Better, METRICS, metric_named};
 use super::summary::{Group, headline};
 use super::{Report, Role, TargetReport, format, plots};
 
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// Text that is data, not markup.
-struct Escaped<'a>(&'a str);
+pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

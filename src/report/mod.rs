@@ -4,12 +4,15 @@
 //! last cell: "–" in text and HTML, `null` in JSON.
 
 pub(crate) mod format;
+mod history;
 mod html;
 mod plots;
 mod summary;
 mod text;
 
 use serde::{Deserialize, Serialize};
+
+pub use history::History;
 
 use crate::config::TargetKind;
 use crate::metrics::{Decile, Evaluated, Intervals, MetricValue, ReliabilityBin};

@@ -6,6 +6,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use crate::metrics::{Decile, ReliabilityBin};
+use crate::time::Day;
 
 use super::format;
 
@@ -97,6 +98,28 @@ pub fn deciles(deciles: &[Decile], title: &'static str, as_share: bool) -> Optio
             chart
                 .draw_series([bar(-0.38, -0.02, row.mean_actual, MAIN), bar(0.02, 0.38, row.mean_predicted, OTHER)])?;
         }
+        Ok(())
+    }))
+}
+
+/// A figure over days. `None` below two days.
+pub fn over_days(points: &[(Day, f64)], title: &'static str) -> Option<String> {
+    let (first, last) = (points.first()?.0, points.last()?.0);
+    let values = || points.iter().map(|(_, value)| *value);
+    let (lowest, highest) = (values().fold(0.0, f64::min), values().fold(0.0, f64::max));
+    if points.len() < 2 || !(highest - lowest).is_finite() || highest <= lowest {
+        return None;
+    }
+    let days = f64::from(last.since(first)).max(1.0);
+    let at = |day: Day| f64::from(day.since(first)) / days;
+    // Labels would need the first day; the caption and the table name the days.
+    let x = Axis { title: "first to last day", end: 1.0, tick: |_, _| String::new(), ticks: 6 };
+    let y = Axis { title, end: 1.05 * highest, tick: amount_tick, ticks: 6 };
+    let description = format!("{title} from {first} to {last}");
+    Some(plot(&description, lowest, x, y, |chart| {
+        let points = points.iter().map(|&(day, value)| (at(day), value));
+        chart.draw_series(LineSeries::new(points.clone(), MAIN.stroke_width(2 * SCALE)))?;
+        chart.draw_series(points.map(|point| Circle::new(point, 3 * SCALE, MAIN.filled())))?;
         Ok(())
     }))
 }

@@ -1,32 +1,50 @@
 //! Scores: one dated partition with a row and a status for every customer.
 //!
-//! `scores/as_of=D/` holds `part-00000.parquet` (rows sorted by `customer_id`) and `manifest.json`, which is
-//! written last: its presence means *complete*. A rerun replaces the partition whole, and the same inputs give
-//! the same bytes at any thread count.
+//! `scores/as_of=D/` holds `part-00000.parquet` (rows sorted by `customer_id`), `distributions.json` (what the next
+//! night's drift is measured against) and `manifest.json`, which is written last: its presence means *complete*. A rerun
+//! replaces the partition whole, and the same inputs give the same bytes at any thread count. `realised.json` comes to
+//! it when its windows have passed.
 
+mod columns;
+pub mod diff;
+pub mod drift;
+pub mod forget;
+mod gates;
+mod manifest;
+mod partitions;
 mod predict;
+pub mod realised;
 mod schema;
 mod stages;
+mod volume;
 mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use crate::config::{GatesConfig, TargetKind};
+use crate::features::RowRequest;
+use crate::lists::Exclusions;
 
 use crate::bundle::Bundle;
 use crate::error::{Error, ExitCode, Explain, FileError, Reason};
 use crate::events::ReadSummary;
 use crate::progress::Observer;
-use crate::report::format::count;
 use crate::storage;
 use crate::time::Day;
 use crate::timeline::Timelines;
 
+use drift::{Distributions, Sample};
+use gates::{Check, Former, GatesMissed, before_scoring};
 use predict::{BasisPlans, PartitionScores, Predictor};
 
 pub use crate::sink::FileFormat as ScoreFormat;
+pub use gates::{Gate, Verdict};
+pub use manifest::{ColumnDrift, Drift, Gates, GatesVerdict, Known, ScoreManifest};
+pub use partitions::partitions;
 pub use schema::SCHEMA_VERSION;
+
+pub(crate) use volume::Volume;
 
 /// What scoring is asked to write.
 #[derive(Debug, Clone)]
@@ -39,64 +57,12 @@ pub struct ScoreOptions {
     pub with_features: bool,
     /// Format of the data file.
     pub format: ScoreFormat,
-}
-
-/// `manifest.json` of a partition.
-#[derive(Debug, Clone, Serialize)]
-pub struct ScoreManifest {
-    /// First day of the predicted windows.
-    pub as_of: Day,
-    /// The bundle that made the predictions.
-    pub bundle_id: String,
-    /// Version of the meaning of the columns.
-    pub schema_version: i32,
-    /// BLAKE3 of the bundle's manifest.
-    pub bundle_hash: String,
-    /// BLAKE3 of the settings.
-    pub config_hash: String,
-    /// What was read.
-    pub data: ReadSummary,
-    /// Rows in all.
-    pub rows: u64,
-    /// Rows by status.
-    pub rows_by_status: BTreeMap<String, u64>,
-    /// Rows by lifecycle stage.
-    pub rows_by_stage: BTreeMap<String, u64>,
-    /// Mean of each prediction over the rows that have it.
-    pub means: BTreeMap<String, Option<f64>>,
-    /// Sum of each prediction over the rows that have it: expected churners, orders and value.
-    pub totals: BTreeMap<String, f64>,
-    /// Whether feature columns were written.
-    pub with_features: bool,
-    /// Name and BLAKE3 of each data file.
-    pub files: BTreeMap<String, String>,
-    /// What a person should know.
-    pub warnings: Vec<String>,
-    /// Always true: the file is written last.
-    pub complete: bool,
-}
-
-impl ScoreManifest {
-    /// For a terminal.
-    pub fn to_text(&self) -> String {
-        use std::fmt::Write;
-        const COLUMNS: usize = 16;
-        let mut text = format!("{} rows at {} by bundle {}\n", count(self.rows), self.as_of, self.bundle_id);
-        for (what, counts) in [("status", &self.rows_by_status), ("stage", &self.rows_by_stage)] {
-            let counts: Vec<String> = counts.iter().map(|(name, rows)| format!("{name} {}", count(*rows))).collect();
-            let _ = writeln!(text, "  by {what}: {}", counts.join(", "));
-        }
-        let width = self.means.keys().take(COLUMNS).map(|column| column.chars().count()).max().unwrap_or(0);
-        let _ = writeln!(text, "  {:<width$}  {:>10}  {:>14}", "", "mean", "sum");
-        for (column, mean) in self.means.iter().take(COLUMNS) {
-            let mean = mean.map_or("–".to_string(), |mean| format!("{mean:.4}"));
-            let _ = writeln!(text, "  {column:<width$}  {mean:>10}  {:>14.2}", self.totals[column]);
-        }
-        if self.means.len() > COLUMNS {
-            let _ = writeln!(text, "  … {} more in manifest.json", self.means.len() - COLUMNS);
-        }
-        text
-    }
+    /// What must hold before the partition is written.
+    pub gates: GatesConfig,
+    /// Whether it is written all the same.
+    pub force: bool,
+    /// Who is left alone, and until when.
+    pub exclusions: Exclusions,
 }
 
 /// The columns of a bundle's score file.
@@ -134,61 +100,148 @@ impl Explain for ScoreError {
     }
 }
 
-/// Scores every customer known at `options.as_of` and writes the partition.
+/// Scores every customer known at `options.as_of` and writes the partition, if the gates allow it.
 ///
 /// Memory: the timelines, about 8 bytes × score columns a customer, with features 4 bytes × features a customer, and
 /// the features of one partition a thread.
 ///
 /// # Errors
-/// Nobody to score, a model that refuses its rows (a fault of ours), a folder that cannot be written.
+/// Nobody to score; a gate that is missed and not forced; a model that refuses its rows (a fault of ours); a folder that
+/// cannot be written.
 pub fn score(
     bundle: &Bundle,
     timelines: &Timelines,
     data: ReadSummary,
     options: &ScoreOptions,
-    warnings: Vec<String>,
+    mut warnings: Vec<String>,
     observer: &dyn Observer,
 ) -> Result<(ScoreManifest, PathBuf), Error> {
+    let as_of = options.as_of;
+    let volume = Volume::at(timelines, as_of)?;
+    let mut checks = before_scoring(&options.gates, bundle, timelines, &volume);
+    judged(&checks, options)?;
     observer.stage("scoring");
     let parameters = &bundle.parameters;
     let basis = BasisPlans::new(parameters);
-    let predictor = Predictor::new(parameters, &basis, timelines, options)?;
-    let partitions: Vec<PartitionScores> = timelines.map_parts(|index, part| predictor.part(index, part))?;
-    let table = write::Table::new(bundle, partitions, options.with_features);
+    let request = RowRequest { as_of, share: 1.0 };
+    let predictor = Predictor::new(parameters, &basis, timelines, &options.exclusions, request, options.with_features)?;
+    let parts: Vec<PartitionScores> = timelines.map_parts(|index, part| predictor.part(index, part))?;
+    let table = write::Table::new(bundle, parts, options.with_features);
     if table.rows() == 0 {
-        return Err(ScoreError::NoPopulation { as_of: options.as_of }.into());
+        return Err(ScoreError::NoPopulation { as_of }.into());
     }
+    observer.stage("looking for drift");
+    let sample = Sample::of_scores(parameters, timelines, table.parts(), as_of, volume.customers)?;
+    let last = last_partition(&options.out, as_of, observer)?;
+    let former = Former {
+        training: bundle.distributions.as_ref(),
+        last: last.as_ref().map(|(distributions, bundle_id)| (distributions, bundle_id.as_str())),
+    };
+    let bundle_id = &bundle.manifest.bundle_id;
+    let (drift, drift_checks) = gates::drift(&options.gates, &sample, &former, bundle_id);
+    checks.extend(drift_checks);
+    let verdict = judged(&checks, options)?;
+    for missed in checks.iter().filter(|check| check.is_missed()) {
+        let warning = format!("Written by --force: {}.", missed.gate.note);
+        observer.warn(&warning);
+        warnings.push(warning);
+    }
+    let totals = table.totals();
+    let expected = |kind: TargetKind| {
+        let targets = parameters.targets.iter().map(|fitted| &fitted.target);
+        let first = targets.filter(|target| target.kind == kind && !target.per_group).flat_map(|t| t.columns()).next();
+        first.and_then(|column| totals.get(&column).copied())
+    };
+    let (expected_churners, expected_value) = (expected(TargetKind::Absence), expected(TargetKind::Amount));
+    let distributions = sample.distributions();
     observer.stage("writing scores");
     std::fs::create_dir_all(&options.out).map_err(FileError::at("create the folder", &options.out))?;
     storage::recover(&options.out)?;
-    let target = options.out.join(format!("as_of={}", options.as_of));
+    let target = options.out.join(format!("as_of={as_of}"));
+    let realised = realised::summary(&options.out, as_of)?;
     let manifest = storage::replace_folder(&target, |folder: &Path| {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            std::fs::write(&path, bytes).map_err(FileError::at("write", &path))
+        };
         let name = options.format.file_name();
-        let path = folder.join(name);
-        table.write(&path, options.format, options.as_of)?;
-        let files = BTreeMap::from([(name.to_string(), storage::fingerprint(&path)?)]);
+        table.write(&folder.join(name), options.format, as_of)?;
+        write(drift::FILE, &distributions.to_json())?;
+        let mut files = BTreeMap::new();
+        for name in [name, drift::FILE] {
+            files.insert(name.to_string(), storage::fingerprint(&folder.join(name))?);
+        }
         let manifest = ScoreManifest {
-            as_of: options.as_of,
-            bundle_id: bundle.manifest.bundle_id.clone(),
+            as_of,
+            bundle_id: bundle_id.clone(),
             schema_version: SCHEMA_VERSION,
             bundle_hash: bundle.fingerprint(),
             config_hash: blake3::hash(bundle.manifest.config.to_toml().as_bytes()).to_hex().to_string(),
             data,
+            known: Known { events: volume.events, last_day: volume.last_day },
             rows: table.rows() as u64,
             rows_by_status: table.count_by(|scores| &scores.statuses),
             rows_by_stage: table.count_by(|scores| &scores.stages),
             means: table.means(),
-            totals: table.totals(),
+            expected_churners,
+            expected_value,
+            totals,
             with_features: options.with_features,
+            targets: parameters.targets.iter().map(|fitted| fitted.target.clone()).collect(),
+            drift,
+            gates: Gates { verdict, checks: checks.into_iter().map(|check| check.gate).collect() },
+            estimates: table.estimates(),
+            realised,
+            forgotten: 0,
             files,
             warnings,
             complete: true,
         };
-        let path = folder.join("manifest.json");
-        let mut json = serde_json::to_vec_pretty(&manifest).expect("our own types have JSON forms");
-        json.push(b'\n');
-        std::fs::write(&path, json).map_err(FileError::at("write", &path))?;
+        write(manifest::MANIFEST, &manifest.to_json())?;
         Ok::<ScoreManifest, FileError>(manifest)
     })?;
     Ok((manifest, target))
+}
+
+/// Whether the gates that are known before anything is scored let a run go on.
+///
+/// # Errors
+/// A gate that is missed and not forced.
+pub(crate) fn check_gates(
+    bundle: &Bundle,
+    timelines: &Timelines,
+    volume: &Volume,
+    options: &ScoreOptions,
+) -> Result<(), Error> {
+    judged(&before_scoring(&options.gates, bundle, timelines, volume), options).map(|_| ())
+}
+
+/// Whether the run may go on: nothing was missed, or it is forced.
+fn judged(checks: &[Check], options: &ScoreOptions) -> Result<GatesVerdict, Error> {
+    match GatesMissed::of(checks, &options.out) {
+        None => Ok(GatesVerdict::Passed),
+        Some(_) if options.force => Ok(GatesVerdict::Forced),
+        Some(missed) => Err(missed.into()),
+    }
+}
+
+/// The distributions of the newest partition before `as_of` that keeps them, and the bundle that made it. A damaged one is
+/// told and passed over.
+fn last_partition(
+    out: &Path,
+    as_of: Day,
+    observer: &dyn Observer,
+) -> Result<Option<(Distributions, String)>, FileError> {
+    for (_, path) in partitions(out)?.into_iter().rev().filter(|(day, _)| *day < as_of) {
+        let found = Distributions::load(&path).and_then(|distributions| match distributions {
+            None => Ok(None),
+            Some(distributions) => Ok(Some((distributions, ScoreManifest::load(&path)?.bundle_id))),
+        });
+        match found {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {} // of an earlier release
+            Err(error) => observer.warn(&format!("{error}: drift is not measured against this partition")),
+        }
+    }
+    Ok(None)
 }

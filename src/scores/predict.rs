@@ -3,12 +3,12 @@
 use arrow::array::StringArray;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
-use super::ScoreOptions;
 use super::stages::Rhythm;
 use crate::bundle::{FittedColumn, FittedTarget, ModelRows, Parameters};
 use crate::error::Error;
 use crate::features::{FeatureTable, Plan, RowRequest, Sweep};
 use crate::labels::EligibleRows;
+use crate::lists::Exclusions;
 use crate::models::occurrence::{Expectation, SubjectReader};
 use crate::models::occurrence_features::foreseen;
 use crate::time::Day;
@@ -33,6 +33,8 @@ pub(super) struct PartitionScores {
     pub(super) features: Option<Array2<f32>>,
     pub(super) stages: Vec<&'static str>,
     pub(super) statuses: Vec<&'static str>,
+    /// The first day on which the customer may be contacted again; `None` when they may be now.
+    pub(super) excluded_until: Vec<Option<Day>>,
 }
 
 /// Positions of the features that score columns repeat.
@@ -86,7 +88,8 @@ pub(super) struct Predictor<'a> {
     eligible_sweeps: Vec<Sweep<'a>>,
     /// What is written beside the scores.
     catalogue: Option<Sweep<'a>>,
-    as_of: Day,
+    request: RowRequest,
+    exclusions: &'a Exclusions,
     positions: Positions,
     eligible: Vec<EligibleRows<'a>>,
     readers: Vec<SubjectReader>,
@@ -98,7 +101,9 @@ impl<'a> Predictor<'a> {
         parameters: &'a Parameters,
         basis: &'a BasisPlans,
         timelines: &'a Timelines,
-        options: &ScoreOptions,
+        exclusions: &'a Exclusions,
+        request: RowRequest,
+        with_features: bool,
     ) -> Result<Self, Error> {
         let features = basis.catalogue.features();
         let position = |name: &str| features.iter().position(|feature| feature.name == name);
@@ -115,8 +120,9 @@ impl<'a> Predictor<'a> {
             basis: Sweep::new(&basis.catalogue, timelines),
             sweeps: sweeps(&parameters.plans),
             eligible_sweeps: sweeps(&basis.eligible),
-            catalogue: options.with_features.then(|| Sweep::new(&parameters.catalogue, timelines)),
-            as_of: options.as_of,
+            catalogue: with_features.then(|| Sweep::new(&parameters.catalogue, timelines)),
+            request,
+            exclusions,
             positions: Positions {
                 tenure: needed(TENURE_DAYS),
                 order_days: needed("order_days"),
@@ -133,8 +139,7 @@ impl<'a> Predictor<'a> {
 
     /// Scores of the customers of a part, which is number `index`.
     pub(super) fn part(&self, index: usize, part: &Partition) -> Result<PartitionScores, Error> {
-        let request = RowRequest { as_of: self.as_of, share: 1.0 };
-        let build = |sweep: &Sweep| FeatureTable::build_part(index, part, sweep, &[request]);
+        let build = |sweep: &Sweep| FeatureTable::build_part(index, part, sweep, &[self.request]);
         let table = build(&self.basis);
         let rows = table.view();
         // Every table has the same customers in the same order: a row depends on what is known, not on the plan.
@@ -144,7 +149,10 @@ impl<'a> Predictor<'a> {
         let customers: Vec<u32> = table.keys.iter().map(|key| key.customer).collect();
         let histories = |model: usize| -> Vec<Option<History>> {
             let timeline = |&customer: &u32| part.timeline(customer as usize);
-            customers.iter().map(|customer| self.readers[model].history(timeline(customer), self.as_of)).collect()
+            customers
+                .iter()
+                .map(|customer| self.readers[model].history(timeline(customer), self.request.as_of))
+                .collect()
         };
         let mut predictions = Vec::new();
         for (fitted, eligible) in self.parameters.targets.iter().zip(&self.eligible) {
@@ -163,14 +171,20 @@ impl<'a> Predictor<'a> {
                 let known: Vec<History> = histories.iter().flatten().copied().collect();
                 let expected = self.expect(model, &histories, 1)?;
                 let alive = expected.iter().map(|e| e.as_ref().map_or(f64::NAN, |e| e.alive)).collect();
-                let mut next = self.parameters.occurrences[model].days_to_next(&known, self.as_of)?.into_iter();
+                let mut next = self.parameters.occurrences[model].days_to_next(&known, self.request.as_of)?.into_iter();
                 let of_one = |history: &Option<History>| history.and_then(|_| next.next().flatten());
                 (alive, histories.iter().map(of_one).map(|days| days.unwrap_or(f64::NAN)).collect())
             }
             None => (vec![f64::NAN; customers.len()], vec![f64::NAN; customers.len()]),
         };
         let row_is_about = |row: usize| predictions.iter().any(|column: &Vec<f64>| !column[row].is_nan());
+        let ids: Vec<String> = customers.iter().map(|&customer| part.id(customer as usize).to_string()).collect();
+        let until = |id: &String| {
+            if self.exclusions.is_empty() { None } else { self.exclusions.until(id, self.request.as_of) }
+        };
+        let excluded_until: Vec<Option<Day>> = ids.iter().map(until).collect();
         let status = |row: usize| match () {
+            () if excluded_until[row].is_some() => "excluded",
             () if !row_is_about(row) => "not_applicable",
             // Nothing was ever ordered, or the customer was first seen in the last day: a prior speaks.
             () if order_days[row] < 1.0 || tenure[row] < 1.0 => "prior_only",
@@ -189,9 +203,10 @@ impl<'a> Predictor<'a> {
         Ok(PartitionScores {
             partition: index as u32,
             hashes: customers.iter().map(|&customer| part.hash(customer as usize)).collect(),
-            ids: customers.iter().map(|&customer| Some(part.id(customer as usize).to_string())).collect(),
             stages: (0..customers.len()).map(stage).collect(),
             statuses: (0..customers.len()).map(status).collect(),
+            ids: ids.into_iter().map(Some).collect(),
+            excluded_until,
             spend: positions.spend.map_or_else(Vec::new, column),
             alive,
             days_to_next,
@@ -209,7 +224,7 @@ impl<'a> Predictor<'a> {
         horizon: i32,
     ) -> Result<Vec<Option<Expectation>>, Error> {
         let known: Vec<History> = histories.iter().flatten().copied().collect();
-        let mut expected = self.parameters.occurrences[model].expect(&known, self.as_of, horizon)?.into_iter();
+        let mut expected = self.parameters.occurrences[model].expect(&known, self.request.as_of, horizon)?.into_iter();
         Ok(histories.iter().map(|history| history.and_then(|_| expected.next())).collect())
     }
 
@@ -226,7 +241,7 @@ impl<'a> Predictor<'a> {
         let columns = match fitted.foresight {
             Some(model) => {
                 let occurrence = &self.parameters.occurrences[model];
-                let foreseen = foreseen(occurrence, &histories(model), self.as_of, target.horizon)?;
+                let foreseen = foreseen(occurrence, &histories(model), self.request.as_of, target.horizon)?;
                 concatenate(Axis(1), &[rows.view(), foreseen.view()]).expect("one row for each row")
             }
             None => rows.to_owned(),

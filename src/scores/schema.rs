@@ -100,7 +100,7 @@ pub(super) fn schema(parameters: &Parameters, currency: &str, features: &[Featur
     let mut fields = vec![
         field("customer_id", DataType::Utf8, false, &note("as in the events")),
         field("as_of", DataType::Date32, false, &note("history is every event before this day")),
-        field("status", DataType::Utf8, false, &note("scored, prior_only or not_applicable")),
+        field("status", DataType::Utf8, false, &note("scored, prior_only, not_applicable or excluded")),
         field(
             "lifecycle_stage",
             DataType::Utf8,
@@ -187,6 +187,8 @@ pub(super) fn schema(parameters: &Parameters, currency: &str, features: &[Featur
         fields.push(field("top_categories", DataType::List(item), true, &note("the five most probable")));
     }
     fields.push(field("holdout", DataType::Boolean, false, &note("nobody in it should be contacted")));
+    let until = "the first day on which an excluded customer may be contacted again; null when they may be at as_of";
+    fields.push(field("excluded_until", DataType::Date32, true, &note(until)));
     fields.push(field("bundle_id", DataType::Utf8, false, &note("the bundle that made the predictions")));
     fields.push(field("schema_version", DataType::Int32, false, &note("meaning of the columns")));
     for feature in features.iter().filter(|feature| is_column_of_its_own(feature)) {

@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use rayon::prelude::*;
 
 use super::predict::PartitionScores;
+use super::realised::Estimate;
 use super::schema::{
     Extras, SCHEMA_VERSION, at_risk, category_fields, category_target, extras, is_column_of_its_own, schema,
     value_at_risk,
@@ -79,6 +80,26 @@ impl<'a> Table<'a> {
         let id = |place: &Place| partitions[place.partition as usize].ids.value(place.row as usize);
         order.par_sort_unstable_by(|a, b| id(a).cmp(id(b)));
         Self { bundle, partitions, order, columns, with_features }
+    }
+
+    pub(super) fn parts(&self) -> &[PartitionScores] {
+        &self.partitions
+    }
+
+    /// Expected figures of each probability that stands alone.
+    pub(super) fn estimates(&self) -> BTreeMap<String, Estimate> {
+        let mut first = 0;
+        let mut estimates = BTreeMap::new();
+        for fitted in &self.bundle.parameters.targets {
+            let column = first;
+            first += fitted.columns.len();
+            if fitted.target.is_probability() && !fitted.target.per_group {
+                let known: Vec<f64> =
+                    self.partitions.iter().flat_map(|scores| scores.predictions[column].iter().copied()).collect();
+                estimates.extend(Estimate::of(&known).map(|estimate| (self.columns[column].clone(), estimate)));
+            }
+        }
+        estimates
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -309,6 +330,11 @@ impl<'a> Table<'a> {
             Some(sample_fraction(scores.hashes[row], salt) < config.holdout_share)
         };
         arrays.push(Arc::new(places.iter().map(held_out).collect::<BooleanArray>()));
+        let until = |&place: &Place| {
+            let (scores, row) = self.scores(place);
+            scores.excluded_until[row].map(|day| day.0)
+        };
+        arrays.push(Arc::new(places.iter().map(until).collect::<Date32Array>()));
         arrays.push(Arc::new(StringArray::from(vec![self.bundle.manifest.bundle_id.as_str(); n])));
         arrays.push(Arc::new(Int32Array::from(vec![SCHEMA_VERSION; n])));
         if !features.is_empty() {

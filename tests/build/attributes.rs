@@ -7,10 +7,10 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Float64Type;
 use bellwether::config::Config;
 use bellwether::error::{Error, ExitCode};
+use bellwether::lists::ListFiles;
 use bellwether::pipeline::{self, BuildOptions, FitOptions, RunOptions};
 use bellwether::progress::Observer;
 use bellwether::progress::Silent;
-use bellwether::scores::ScoreFormat;
 use bellwether::timeline::Budget;
 use tempfile::TempDir;
 
@@ -241,22 +241,15 @@ fn a_bundle_learns_from_attributes_and_says_when_they_are_not_given() {
             rejects: None,
             dry_run: false,
             budget: Budget::default(),
+            lists: ListFiles::default(),
         };
         pipeline::fit(fit, &Silent).unwrap().bundle
     };
     let run = |name: &str| {
         let run = RunOptions {
-            attributes: Vec::new(),
-            bundle: root.path().join(name),
-            events: vec![events.clone()],
             as_of,
-            out: root.path().join(format!("{name}-scores")),
             with_features: true,
-            format: ScoreFormat::Parquet,
-            max_gap: None,
-            rejects: None,
-            segments: None,
-            budget: Budget::default(),
+            ..RunOptions::new(root.path().join(name), vec![events.clone()], root.path().join(format!("{name}-scores")))
         };
         let told = Told::default();
         let (_, scores) = pipeline::run(&run, &told).unwrap();

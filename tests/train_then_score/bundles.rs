@@ -34,7 +34,15 @@ fn refused(models: &Path, name: &str) -> BundleError {
     error
 }
 
-const FILES: [&str; 5] = ["manifest.json", "parameters.json", "report.json", "report.html", "CARD.md"];
+const FILES: [&str; 7] = [
+    "manifest.json",
+    "parameters.json",
+    "report.json",
+    "report.html",
+    "CARD.md",
+    "distributions.json",
+    "customers.bloom",
+];
 
 #[test]
 fn a_damaged_or_missing_file_is_refused_by_name() {

@@ -19,8 +19,8 @@ fn on_threads(threads: usize, events: &Path, folder: &Path) {
 fn any_number_of_threads_writes_the_same_bytes() {
     let base = shop();
     let expected = (files(&base.models), files(&base.folder.path().join("scores")));
-    assert_eq!(expected.0.len(), 6, "manifest, parameters, report twice, card and `current`");
-    assert_eq!(expected.1.len(), 2);
+    assert_eq!(expected.0.len(), 8, "manifest, parameters, report twice, card, population, customers and `current`");
+    assert_eq!(expected.1.len(), 3, "rows, manifest, distributions");
     // The trial itself was made on as many threads as the machine has.
     // 2 again: over what 1 left there, replaced by the same, nothing beside it.
     let folder = tempfile::tempdir().unwrap();

@@ -12,9 +12,9 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Float64Type, TimestampMicrosecondType};
 use bellwether::config::Config;
 use bellwether::error::Error;
+use bellwether::lists::ListFiles;
 use bellwether::pipeline::{self, FitOptions, FitResult, RunOptions};
 use bellwether::progress::Silent;
-use bellwether::scores::ScoreFormat;
 use bellwether::scores::ScoreManifest;
 use bellwether::simulate::{Population, Simulation, simulate};
 use bellwether::time::{DAY_MICROS, Day};
@@ -204,23 +204,18 @@ pub fn fit(events: &Path, config: &Config, as_of: Option<Day>, out: &Path) -> Re
         rejects: None,
         dry_run: false,
         budget: Budget::default(),
+        lists: ListFiles::default(),
     };
     pipeline::fit(options, &Silent)
 }
 
 pub fn run(bundle: &Path, events: &Path, as_of: Option<Day>, out: &Path) -> Result<(ScoreManifest, PathBuf), Error> {
     let options = RunOptions {
-        attributes: Vec::new(),
-        bundle: bundle.to_path_buf(),
-        events: vec![events.display().to_string()],
         as_of,
-        out: out.to_path_buf(),
         with_features: true,
-        format: ScoreFormat::Parquet,
-        max_gap: None,
-        rejects: None,
-        segments: None,
-        budget: Budget::default(),
+        // Days far from the last event are scored by many tests; gates have tests of their own.
+        max_gap: Some(u16::MAX),
+        ..RunOptions::new(bundle.to_path_buf(), vec![events.display().to_string()], out.to_path_buf())
     };
     pipeline::run(&options, &Silent)
 }

@@ -1,0 +1,20 @@
+//! The nightly run as an operator meets it: kills, full disks, gates, later proof, lists of customers, logs.
+//!
+//! The real programs run over a simulated shop. Figures are computed a second time from the events.
+
+#[path = "nightly/backfill.rs"]
+mod backfill;
+#[path = "nightly/diff.rs"]
+mod diff;
+#[path = "nightly/faults.rs"]
+mod faults;
+#[path = "nightly/gates.rs"]
+mod gates;
+#[path = "nightly/lists.rs"]
+mod lists;
+#[path = "nightly/operators.rs"]
+mod operators;
+#[path = "nightly/proof.rs"]
+mod proof;
+#[path = "nightly/shop.rs"]
+mod shop;
