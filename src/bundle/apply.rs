@@ -15,6 +15,8 @@ pub struct ModelRows<'a> {
     pub columns: ArrayView2<'a, f32>,
     /// The same as logistic models take them.
     pub prepared: Option<ArrayView2<'a, f64>>,
+    /// Rows × outputs of the boosted trees that the columns of a target share.
+    pub shared: Option<ArrayView2<'a, f64>>,
     /// First column of what the occurrence model foresees.
     pub foresight: Option<usize>,
     /// Days since each customer was first seen.
@@ -66,6 +68,7 @@ impl ProbabilityModel {
         match self {
             Self::Logistic(_) => "penalised logistic regression",
             Self::Boosted(_) => "boosted trees",
+            Self::Shared { .. } => "boosted trees of all categories",
             Self::Occurrence { .. } => "buy till you die",
             Self::Rate(_) => "base rate",
         }
@@ -82,6 +85,9 @@ impl ProbabilityModel {
                 model.probabilities(prepared)?.to_vec()
             }
             Self::Boosted(model) => model.predict(rows.columns)?.to_vec(),
+            Self::Shared { output } => {
+                rows.shared.expect("an output comes with the trees that it is of").column(*output).to_vec()
+            }
             Self::Occurrence { prior } => rows.foreseen_probability(prior),
             Self::Rate(rate) => vec![*rate; rows.columns.nrows()],
         })

@@ -6,7 +6,7 @@ use crate::config::ScoresConfig;
 use crate::features::Plan;
 use crate::labels::Target;
 use crate::models::blend::Blend;
-use crate::models::boosted::BoostedModel;
+use crate::models::boosted::{BoostedModel, ManyModel};
 use crate::models::calibrate::Calibration;
 use crate::models::interval::Intervals;
 use crate::models::logistic::LogisticModel;
@@ -49,6 +49,8 @@ pub struct FittedTarget {
     pub plan: usize,
     /// Index of the occurrence model whose expectations are columns after those of the plan.
     pub foresight: Option<usize>,
+    /// Boosted trees that all columns of a target by category share.
+    pub shared: Option<ManyModel>,
     /// All columns as the logistic models take them; none for amounts and counts.
     pub preparation: Option<Preparation>,
     /// One for each score column.
@@ -95,6 +97,11 @@ pub enum ProbabilityModel {
     Logistic(LogisticModel),
     /// Boosted trees over the columns.
     Boosted(BoostedModel),
+    /// One output of the boosted trees that the columns of a target share.
+    Shared {
+        /// Which.
+        output: usize,
+    },
     /// Buy till you die, as the target's occurrence model foresees it.
     Occurrence {
         /// For customers who have never done it.

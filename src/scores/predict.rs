@@ -247,9 +247,11 @@ impl<'a> Predictor<'a> {
             None => rows.to_owned(),
         };
         let prepared = fitted.preparation.as_ref().map(|preparation| preparation.apply(columns.view())).transpose()?;
+        let shared = fitted.shared.as_ref().map(|trees| trees.predict(columns.view())).transpose()?;
         let model_rows = ModelRows {
             columns: columns.view(),
             prepared: prepared.as_ref().map(|prepared| prepared.view()),
+            shared: shared.as_ref().map(|shared| shared.view()),
             foresight: fitted.foresight.map(|_| rows.ncols()),
             tenure,
             kind: target.kind,

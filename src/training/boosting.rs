@@ -147,3 +147,17 @@ pub(super) fn settle(
 pub(super) fn for_objective(settings: &BoostedTrees, objective: Objective) -> BoostedTrees {
     BoostedTrees { objective, rounds: MOST_ROUNDS, early_stopping_rounds: Some(PATIENCE), ..settings.clone() }
 }
+
+/// Settings of trees that many outputs share: each sees only a part of every tree's say, so that trees may be larger.
+pub(super) fn shared(rows: usize, seed: u64) -> BoostedTrees {
+    BoostedTrees {
+        max_leaves: SHARED_LEAVES,
+        rounds: SHARED_ROUNDS,
+        learning_rate: SHARED_RATE,
+        ..candidate(0, Objective::Logistic, rows, seed)
+    }
+}
+
+const SHARED_LEAVES: usize = 16;
+const SHARED_ROUNDS: usize = 300;
+const SHARED_RATE: f64 = 0.08;

@@ -70,7 +70,7 @@ pub(super) fn fit(
     };
     let foresight = foresight_index(material, target, trained);
     let plan = trained.parameters.plans.len();
-    Ok(FittedTarget { target: target.clone(), plan, foresight, preparation: None, columns, cuts })
+    Ok(FittedTarget { target: target.clone(), plan, foresight, shared: None, preparation: None, columns, cuts })
 }
 
 /// The one score column of a target.

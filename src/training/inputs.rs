@@ -46,6 +46,7 @@ impl Inputs {
         ModelRows {
             columns: self.columns.view(),
             prepared: self.prepared.as_ref().map(|prepared| prepared.view()),
+            shared: None,
             foresight: self.foresight,
             tenure: &self.tenure,
             kind: self.kind,

@@ -1,6 +1,6 @@
 //! The rows that all targets share: features of sampled customers at every cut-off, and who uses which.
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use super::subject_of;
 use crate::config::Config;
@@ -278,6 +278,11 @@ impl Rows {
     /// Labels of one column that are 0 or 1.
     pub(super) fn flags(&self, column: usize) -> Vec<bool> {
         self.labels.iter().skip(column).step_by(self.width).map(|&label| label > 0.5).collect()
+    }
+
+    /// Rows × columns of labels.
+    pub(super) fn table(&self) -> ArrayView2<'_, f32> {
+        ArrayView2::from_shape((self.len(), self.width), &self.labels).expect("one label for each row and column")
     }
 
     /// Window of each row, as a number.

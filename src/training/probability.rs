@@ -77,15 +77,18 @@ pub(super) fn fit(
     shipped.prepare(&preparation).map_err(broken)?;
     let judged = is_judged.then_some(&judged);
     let mut cuts = Cuts::default();
+    let mut shared = None;
     let columns = if target.per_group {
-        categories::fit(material, target, split, judged, &shipped, trained)?
+        let fitted = categories::fit(material, target, split, judged, &shipped, trained)?;
+        shared = fitted.shared;
+        fitted.columns
     } else {
         let one = Single { material, target, split, name: target.columns().remove(0) };
         vec![one.fit(judged, &shipped, &preparation, settings, &mut cuts, trained)?]
     };
     let foresight = foresight_index(material, target, trained);
     let plan = trained.parameters.plans.len();
-    Ok(FittedTarget { target: target.clone(), plan, foresight, preparation: Some(preparation), columns, cuts })
+    Ok(FittedTarget { target: target.clone(), plan, foresight, shared, preparation: Some(preparation), columns, cuts })
 }
 
 fn refuse_single_class(target: &Target, shipped: &Inputs) -> Result<(), TrainingError> {

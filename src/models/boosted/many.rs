@@ -97,6 +97,27 @@ impl ManyModel {
         &self.rounds
     }
 
+    /// The same with no more than so many rounds of each output.
+    ///
+    /// # Errors
+    /// Other than one number for each output.
+    pub fn limited_to(mut self, rounds: &[usize]) -> Result<Self, FitError> {
+        crate::models::check_length("rounds of the outputs", self.outputs(), rounds.len())?;
+        let outputs = self.outputs();
+        for (known, most) in self.rounds.iter_mut().zip(rounds) {
+            *known = (*known).min(*most);
+        }
+        self.trees.truncate(self.rounds.iter().copied().max().unwrap_or(0));
+        for (round, tree) in self.trees.iter_mut().enumerate() {
+            for (place, value) in tree.values.iter_mut().enumerate() {
+                if round >= self.rounds[place % outputs] {
+                    *value = 0.0;
+                }
+            }
+        }
+        Ok(self)
+    }
+
     /// For each output the mean validation loss after each round, as [`BoostedModel::validation_losses`]; it ends where
     /// the output had stopped.
     pub fn validation_losses(&self) -> &[Vec<f64>] {
