@@ -159,5 +159,5 @@ pub(super) fn shared(rows: usize, seed: u64) -> BoostedTrees {
 }
 
 const SHARED_LEAVES: usize = 16;
-const SHARED_ROUNDS: usize = 300;
-const SHARED_RATE: f64 = 0.08;
+const SHARED_ROUNDS: usize = 150;
+const SHARED_RATE: f64 = 0.1;
