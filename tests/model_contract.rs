@@ -391,9 +391,9 @@ fn linfa_data_sets_fit_predict_and_are_judged() {
 
     let settings = BoostedTrees { rounds: 30, max_leaves: 8, ..Default::default() };
     let boosted = settings.fit(&data).unwrap();
-    let predicted: Array1<f64> = boosted.predict(&data);
+    let predicted: Array1<f64> = Predict::predict(&boosted, &data);
     assert!((auc(&predicted, &labels) - expected).abs() < tolerance);
-    assert_eq!(predicted, BoostedModel::predict(&boosted, data.records().view()).unwrap());
+    assert_eq!(predicted, boosted.predict(data.records().view()).unwrap());
     // Targets may be numbers, too.
     let numbers = DatasetBase::new(features.clone(), as_numbers.clone());
     assert_eq!(settings.fit(&numbers).unwrap(), boosted);

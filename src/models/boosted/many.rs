@@ -2,7 +2,8 @@
 //!
 //! The rows are binned once, and histograms are filled once a round instead of once for each output; trees are
 //! found on a [sketch](super::sketch) of the gradients. A label that is `NaN` says that the row is not about that output. With
-//! validation rows each output stops at the round where its own loss is least: from then on it has no say in the trees.
+//! validation rows and early stopping, the fit ends when the sum of the outputs' losses falls no further, and each output uses the trees
+//! up to the round where its own loss was least.
 
 mod fit;
 mod scores;
@@ -118,8 +119,8 @@ impl ManyModel {
         Ok(self)
     }
 
-    /// For each output the mean validation loss after each round, as [`BoostedModel::validation_losses`]; it ends where
-    /// the output had stopped.
+    /// For each output the mean validation loss after each round, as [`BoostedModel::validation_losses`], also of
+    /// the rounds that it does not use.
     pub fn validation_losses(&self) -> &[Vec<f64>] {
         &self.validation_losses
     }

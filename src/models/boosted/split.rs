@@ -131,7 +131,7 @@ impl Rules<'_> {
 impl Criterion for Rules<'_> {
     type Sums = Bin;
 
-    #[inline]
+    #[inline(always)] // called for each bin of each leaf
     fn sides(&self, left: Bin, right: Bin, smoothing: f64, bounds: Bounds, direction: i8) -> Option<f64> {
         if left.rows < self.min_rows || right.rows < self.min_rows {
             return None;

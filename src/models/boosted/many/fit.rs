@@ -41,20 +41,16 @@ pub(in crate::models::boosted) fn fit(
         None => None,
     };
     let mut scores = Scores::new(settings.objective, binned, targets, &constants);
-    let mut progress: Vec<Progress> = vec![Progress::default(); constants.len()];
+    let mut progress = Progress::default();
     if let Some(held_out) = &held_out {
-        held_out.watch(&mut progress, settings.early_stopping_rounds);
+        progress.note(held_out.losses());
     }
     let mut grower = Grower::<SketchBin>::new(binned);
     let mut trees: Vec<ManyTree> = Vec::new();
     let counted: Vec<u32> = (0..binned.rows() as u32).filter(|row| targets.weight(*row as usize) > 0.0).collect();
     for round in 0..settings.rounds as u64 {
-        let active: Vec<bool> = progress.iter().map(|progress| !progress.stopped).collect();
-        if !active.contains(&true) {
-            break;
-        }
         let rows = settings.drawn(&counted, round);
-        let (mut records, scale) = scores.sketch(&rows, &active, settings.stream(Draw::Signs, round));
+        let (mut records, scale) = scores.sketch(&rows, settings.stream(Draw::Signs, round));
         if !scale.is_finite() {
             return Err(FitError::Diverged { round: round as usize });
         }
@@ -72,16 +68,22 @@ pub(in crate::models::boosted) fn fit(
         if grown.tree.splits().is_empty() && !settings.samples() {
             break;
         }
-        let values = scores.leaf_values(settings, &grown, &records, &active);
+        let values = scores.leaf_values(settings, &grown, &records);
         scores.add(&grown, &values);
         if let Some(held_out) = &mut held_out {
             held_out.add(&grown, &values);
-            held_out.watch(&mut progress, settings.early_stopping_rounds);
+            progress.note(held_out.losses());
         }
         trees.push(ManyTree { tree: grown.tree, values });
+        let patience = settings.early_stopping_rounds.filter(|_| held_out.is_some());
+        if patience.is_some_and(|patience| progress.rounds_without_gain() >= patience) {
+            break;
+        }
     }
     let stops = settings.early_stopping_rounds.is_some() && held_out.is_some();
-    let rounds: Vec<usize> = progress.iter().map(|progress| if stops { progress.best } else { trees.len() }).collect();
+    let outputs = 0..constants.len();
+    let rounds: Vec<usize> =
+        outputs.clone().map(|output| if stops { progress.best(output) } else { trees.len() }).collect();
     trees.truncate(rounds.iter().copied().max().unwrap_or(0));
     for (round, tree) in trees.iter_mut().enumerate() {
         for values in tree.values.chunks_mut(constants.len()) {
@@ -94,7 +96,7 @@ pub(in crate::models::boosted) fn fit(
         constants,
         rounds,
         trees,
-        validation_losses: progress.into_iter().map(|progress| progress.losses).collect(),
+        validation_losses: outputs.map(|output| progress.of(output)).collect(),
     })
 }
 

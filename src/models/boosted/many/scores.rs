@@ -12,12 +12,42 @@ use crate::models::boosted::{BoostedTrees, Objective};
 /// Rows whose derivatives are summed at a time: sums of floats are taken inside such a stretch first, then in their order.
 const SUM_ROWS: usize = 2048;
 
-/// How an output does on the validation rows.
-#[derive(Debug, Clone, Default)]
+/// Validation losses round by round, the first before any tree.
+#[derive(Debug, Default)]
 pub(super) struct Progress {
-    pub(super) losses: Vec<f64>,
-    pub(super) best: usize,
-    pub(super) stopped: bool,
+    /// For each round those of the outputs; `NaN` where no row is about an output.
+    losses: Vec<Vec<f64>>,
+    /// Their sums.
+    totals: Vec<f64>,
+}
+
+impl Progress {
+    pub(super) fn note(&mut self, losses: Vec<f64>) {
+        self.totals.push(losses.iter().filter(|loss| !loss.is_nan()).sum());
+        self.losses.push(losses);
+    }
+
+    /// Rounds since the sum of the losses was least. One output alone is no reason to stop: the trees are found for all, and
+    /// may pass over an output for many rounds before its turn comes.
+    pub(super) fn rounds_without_gain(&self) -> usize {
+        self.totals.len() - 1 - least(&self.totals)
+    }
+
+    /// The best number of rounds of each output; where nothing was measured, that of the sum.
+    pub(super) fn best(&self, output: usize) -> usize {
+        let losses = self.of(output);
+        if losses[0].is_nan() { least(&self.totals) } else { least(&losses) }
+    }
+
+    /// The losses of an output; none without validation rows.
+    pub(super) fn of(&self, output: usize) -> Vec<f64> {
+        self.losses.iter().map(|losses| losses[output]).collect()
+    }
+}
+
+/// The place of the first of the least.
+fn least(losses: &[f64]) -> usize {
+    (0..losses.len()).min_by(|a, b| losses[*a].total_cmp(&losses[*b])).unwrap_or(0)
 }
 
 /// Rows with the scores of all outputs so far.
@@ -43,11 +73,10 @@ impl<'a, 'b> Scores<'a, 'b> {
         &self.scores[row * self.outputs..(row + 1) * self.outputs]
     }
 
-    /// The sketches of `rows`, and the largest magnitude in them. Outputs that are not `active` have no part in it.
-    pub(super) fn sketch(&self, rows: &[u32], active: &[bool], stream: u64) -> (Vec<(u32, [f32; SKETCH])>, f64) {
+    /// The sketches of `rows`, and the largest magnitude in them.
+    pub(super) fn sketch(&self, rows: &[u32], stream: u64) -> (Vec<(u32, [f32; SKETCH])>, f64) {
         let nothing = [0.0; SKETCH];
-        let signs: Vec<[f32; SKETCH]> =
-            (0..self.outputs).map(|output| if active[output] { signs(stream, output) } else { nothing }).collect();
+        let signs: Vec<[f32; SKETCH]> = (0..self.outputs).map(|output| signs(stream, output)).collect();
         let sketches: Vec<(u32, [f32; SKETCH])> = rows
             .par_iter()
             .with_min_len(SUM_ROWS)
@@ -70,13 +99,7 @@ impl<'a, 'b> Scores<'a, 'b> {
     }
 
     /// Leaves × outputs: Newton steps times the learning rate.
-    pub(super) fn leaf_values(
-        &self,
-        settings: &BoostedTrees,
-        grown: &Grown,
-        records: &[SketchRecord],
-        active: &[bool],
-    ) -> Vec<f64> {
+    pub(super) fn leaf_values(&self, settings: &BoostedTrees, grown: &Grown, records: &[SketchRecord]) -> Vec<f64> {
         let stretches: Vec<(usize, &[SketchRecord])> = grown
             .stretches
             .iter()
@@ -108,14 +131,14 @@ impl<'a, 'b> Scores<'a, 'b> {
                 total[1] += sum[1];
             });
         }
-        let value = |(at, [gradient, hessian]): (usize, &[f64; 2])| {
+        let value = |[gradient, hessian]: &[f64; 2]| {
             let shrunk = (gradient.abs() - settings.l1).max(0.0).copysign(*gradient);
             let step = -shrunk / (hessian + settings.l2);
             // The trees are not its own: a leaf may well have too few rows that are about this output.
-            let known = *hessian >= settings.min_hessian_per_leaf && step.is_finite() && active[at % self.outputs];
+            let known = *hessian >= settings.min_hessian_per_leaf && step.is_finite();
             if known { settings.learning_rate * settings.objective.damped(step) } else { 0.0 }
         };
-        totals.iter().enumerate().map(value).collect()
+        totals.iter().map(value).collect()
     }
 
     pub(super) fn add(&mut self, grown: &Grown, values: &[f64]) {
@@ -131,7 +154,7 @@ impl<'a, 'b> Scores<'a, 'b> {
     }
 
     /// Mean loss of each output; `NaN` where no row is about it.
-    fn losses(&self) -> Vec<f64> {
+    pub(super) fn losses(&self) -> Vec<f64> {
         let parts: Vec<Vec<[f64; 2]>> = (0..self.binned.rows().div_ceil(TASK_ROWS))
             .into_par_iter()
             .map(|task| {
@@ -160,22 +183,6 @@ impl<'a, 'b> Scores<'a, 'b> {
             });
         }
         totals.into_iter().map(|[loss, weight]| loss / weight).collect()
-    }
-
-    /// Notes the losses of the outputs that have not stopped.
-    pub(super) fn watch(&self, progress: &mut [Progress], patience: Option<usize>) {
-        for (progress, loss) in progress.iter_mut().zip(self.losses()) {
-            if progress.stopped {
-                continue;
-            }
-            progress.losses.push(loss);
-            let round = progress.losses.len() - 1;
-            // Where nothing can be measured, nothing is a reason to stop.
-            if loss < progress.losses[progress.best] || loss.is_nan() {
-                progress.best = round;
-            }
-            progress.stopped = patience.is_some_and(|patience| round - progress.best >= patience);
-        }
     }
 }
 
