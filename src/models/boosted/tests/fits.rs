@@ -163,7 +163,7 @@ fn offsets_are_where_the_scores_start() {
     }
     let y = labels(Objective::Squared, &features);
     // With a squared loss, an offset is the same as other labels.
-    let offset: Vec<f64> = (0..3000).map(|row| uniform(row)).collect();
+    let offset: Vec<f64> = (0..3000).map(uniform).collect();
     let less: Vec<f64> = y.iter().zip(&offset).map(|(y, o)| y - o).collect();
     let settings = settings(Objective::Squared);
     let a = settings.fit_rows(features.view(), Targets::of(&y).offset_by(&offset), None).unwrap();
