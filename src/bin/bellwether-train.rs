@@ -214,13 +214,13 @@ struct Clv {
     #[arg(long, value_enum, value_name = "MODEL")]
     model: Vec<ClvModel>,
     /// Columns of the table that may shift how often customers order and how soon they leave
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "table", conflicts_with_all = ["order_covariates", "leave_covariates"])]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "table", conflicts_with_all = ["events", "order_covariates", "leave_covariates"])]
     covariates: Vec<String>,
     /// Columns that may shift how often they order alone
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "table")]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "table", conflicts_with = "events")]
     order_covariates: Vec<String>,
     /// Columns that may shift how soon they leave alone
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "table")]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "table", conflicts_with = "events")]
     leave_covariates: Vec<String>,
     /// Period of bg-bb and sbg: week, month, year, or a number of days
     #[arg(long, default_value = "month", value_name = "PERIOD")]

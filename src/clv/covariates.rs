@@ -74,9 +74,9 @@ fn numbers(table: &CsvTable, column: &str) -> Result<Vec<(String, Vec<f64>)>, Cl
 
 /// A fit of whatever model.
 pub(super) enum DescribedFit {
-    BgNbd(Fitted<WithCovariates<BgNbd>>),
-    MbgNbd(Fitted<WithCovariates<MbgNbd>>),
-    ParetoNbd(Fitted<WithCovariates<ParetoNbd>>),
+    BetaGeometric(Fitted<WithCovariates<BgNbd>>),
+    Modified(Fitted<WithCovariates<MbgNbd>>),
+    Pareto(Fitted<WithCovariates<ParetoNbd>>),
 }
 
 /// Fits a model that takes covariates, in days.
@@ -88,9 +88,9 @@ pub(super) fn fit(model: ClvModel, sample: &Sample, described: &Described) -> Re
     };
     let customers: Vec<Customer> = sample.rfms.iter().zip(&described.rows).map(customer).collect();
     Ok(match model {
-        ClvModel::BgNbd => DescribedFit::BgNbd(WithCovariates::fit(&customers)?),
-        ClvModel::MbgNbd => DescribedFit::MbgNbd(WithCovariates::fit(&customers)?),
-        _ => DescribedFit::ParetoNbd(WithCovariates::fit(&customers)?),
+        ClvModel::BgNbd => DescribedFit::BetaGeometric(WithCovariates::fit(&customers)?),
+        ClvModel::MbgNbd => DescribedFit::Modified(WithCovariates::fit(&customers)?),
+        _ => DescribedFit::Pareto(WithCovariates::fit(&customers)?),
     })
 }
 
@@ -99,20 +99,18 @@ impl DescribedFit {
     pub(super) fn of(&self, described: &Described, row: usize) -> Result<Box<dyn OrdersProcess>, BtydError> {
         let [orders, leaving] = &described.rows[row];
         Ok(match self {
-            Self::BgNbd(fitted) => Box::new(fitted.params.of(orders, leaving)?),
-            Self::MbgNbd(fitted) => Box::new(fitted.params.of(orders, leaving)?),
-            Self::ParetoNbd(fitted) => Box::new(fitted.params.of(orders, leaving)?),
+            Self::BetaGeometric(fitted) => Box::new(fitted.params.of(orders, leaving)?),
+            Self::Modified(fitted) => Box::new(fitted.params.of(orders, leaving)?),
+            Self::Pareto(fitted) => Box::new(fitted.params.of(orders, leaving)?),
         })
     }
 
     /// Parameters, those of a customer whose covariates are 0 first, errors and how the fit went; in days.
     pub(super) fn account(&self, described: &Described) -> FitAccount {
         match self {
-            Self::BgNbd(fitted) => account(fitted, described, ClvModel::BgNbd, &BgNbd::LETTERS, [0, 1, 0, 0]),
-            Self::MbgNbd(fitted) => account(fitted, described, ClvModel::MbgNbd, &MbgNbd::LETTERS, [0, 1, 0, 0]),
-            Self::ParetoNbd(fitted) => {
-                account(fitted, described, ClvModel::ParetoNbd, &ParetoNbd::LETTERS, [0, 1, 0, 1])
-            }
+            Self::BetaGeometric(fitted) => account(fitted, described, ClvModel::BgNbd, &BgNbd::LETTERS, [0, 1, 0, 0]),
+            Self::Modified(fitted) => account(fitted, described, ClvModel::MbgNbd, &MbgNbd::LETTERS, [0, 1, 0, 0]),
+            Self::Pareto(fitted) => account(fitted, described, ClvModel::ParetoNbd, &ParetoNbd::LETTERS, [0, 1, 0, 1]),
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum ClvModel {
     ParetoNbd,
     /// GGom/NBD: the older a customer, the sooner they leave
     GgomNbd,
-    /// BG/BB: one chance to act in each `--period`
+    /// BG/BB: one chance to act in each period
     BgBb,
     /// Shifted beta-geometric: contracts, one chance to cancel a period; needs a table, and to be alone
     Sbg,

@@ -43,7 +43,7 @@ pub(super) fn judge_probability(
     let mut chosen: Option<Evaluated> = None;
     for candidate in &candidates {
         let resamples = if candidate.is_chosen || !target.per_group { options.resamples } else { 0 };
-        let options = BootstrapOptions { resamples, ..options.clone() };
+        let options = BootstrapOptions { resamples, ..options };
         let evaluated = evaluate_binary(&labels, &candidate.scores, &keys, &options).map_err(unjudged)?;
         models.push(ModelRow::new(&candidate.name, candidate.role(), &evaluated));
         if candidate.is_chosen {

@@ -252,7 +252,7 @@ impl Single<'_> {
         let (labels, outcomes) = (train.rows.flags(0), validate.rows.flags(0));
         let penalty = best_penalty(judged, 0).map_err(broken)?;
         let alpha_settings = PenalisedLogistic { alpha: penalty, ..PenalisedLogistic::default() };
-        let linear = logistic(train, &labels, alpha_settings.clone(), None, None).map_err(broken)?;
+        let linear = logistic(train, &labels, alpha_settings, None, None).map_err(broken)?;
         let (lesson, check) = (numbers(&labels), numbers(&outcomes));
         let bins = Bins::new(train.columns.view(), validate.columns.view()).map_err(broken)?;
         let lesson = Lesson { labels: &lesson, offset: None };

@@ -26,7 +26,7 @@ fn events() -> String {
 }
 
 fn id(customer: usize) -> String {
-    if customer % 2 == 0 { format!("{customer}.0") } else { format!("C{customer}") }
+    if customer.is_multiple_of(2) { format!("{customer}.0") } else { format!("C{customer}") }
 }
 
 fn attributes() -> String {
@@ -276,6 +276,7 @@ fn a_bundle_learns_from_attributes_and_says_when_they_are_not_given() {
     assert!(told.contains("attribute `region`, which is not given"), "{told}");
     assert_eq!(without.num_rows(), scores.num_rows());
     fs::remove_file(&path).unwrap();
-    let missing = pipeline::catalogue(&[events.clone()], &[], &lean, as_of, &Budget::default(), &Silent).unwrap_err();
+    let missing =
+        pipeline::catalogue(std::slice::from_ref(&events), &[], &lean, as_of, &Budget::default(), &Silent).unwrap_err();
     assert!(missing.to_text().contains("attributes.csv"), "{}", missing.to_text());
 }

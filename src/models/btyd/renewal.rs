@@ -115,7 +115,7 @@ impl Renewal {
     fn roots(&self) -> Vec<Root> {
         let root = |l: u32| {
             if 2 * l == self.k {
-                let power_cos = if self.stage % 2 == 0 { -1.0 } else { 1.0 };
+                let power_cos = if self.stage.is_multiple_of(2) { -1.0 } else { 1.0 };
                 return Root { cos: -1.0, sin: 0.0, power_cos, power_sin: 0.0 };
             }
             let angle = std::f64::consts::TAU * f64::from(l) / f64::from(self.k);

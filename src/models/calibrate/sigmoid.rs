@@ -99,7 +99,7 @@ impl Sigmoid {
         };
         // The identity is finite for every score, so that a fit always comes back; where the likelihood has no maximum (a
         // score that parts the classes) it is the highest point seen.
-        let found = maximise(&objective, terms.len() as f64, &[start.clone()]);
+        let found = maximise(&objective, terms.len() as f64, std::slice::from_ref(&start));
         let found = found.map_or(start, |fit| fit.params);
         Ok(model(&found))
     }

@@ -40,6 +40,9 @@ const TOLERANCE: f64 = 1e-12;
 /// R is reckoned up to here, beyond every age and horizon, lest an integral be infinite.
 const END: f64 = 4.0 * LARGEST;
 
+/// Chances that must add up to 1 do so within this.
+const ALL: f64 = 1e-11;
+
 /// Beyond odds of e^30 what R(T) <= 1 takes off is nothing.
 const CERTAIN: f64 = 30.0;
 
@@ -67,8 +70,19 @@ impl<L: Lifetime<K>, const K: usize> NbdScorer<L, K> {
             let t = self.unit * seen.exp_m1();
             L::of(&parameters).after(t).ln_leaves_first(parameters[0] + x, parameters[1] + t, END - t)
         };
-        let make =
-            |from: f64, to: f64| Series::new(from, to, [ln_leaving(from), ln_leaving(to)], TOLERANCE, ln_leaving);
+        // Who neither leaves nor orders first has done neither by the end: an integral that is not followed well, of a
+        // lifetime that ends for all at once, gives itself away.
+        let adds_up = |seen: f64| {
+            let t = self.unit * seen.exp_m1();
+            let (life, shape, scale) = (L::of(&parameters).after(t), parameters[0] + x, parameters[1] + t);
+            let neither = (life.ln_survives(END - t) - shape * ((END - t) / scale).ln_1p()).exp();
+            let all = ln_leaving(seen).exp() + life.share_with_order(shape, scale, END - t) + neither;
+            (all - 1.0).abs() <= ALL
+        };
+        let make = |from: f64, to: f64| {
+            let followed = adds_up(from) && adds_up(0.5 * (from + to)) && adds_up(to);
+            followed.then(|| Series::new(from, to, [ln_leaving(from), ln_leaving(to)], TOLERANCE, ln_leaving))?
+        };
         pieces.at(self.seen(t), make)
     }
 

@@ -174,3 +174,15 @@ fn a_model_is_stored_bit_for_bit() {
     assert_eq!(serde_json::to_string(&loaded).unwrap(), stored);
     assert!(loaded.scorer(f64::NAN).is_err() && loaded.scorer(-1.0).is_err() && loaded.scorer(1e8).is_err());
 }
+
+/// A lifetime that ends for nearly all within a few days of one age: found by the test of the whole region.
+#[test]
+fn a_sudden_end_for_all_is_integrated_one_by_one() {
+    let parameters = [1.0, 18_982_263.607, 140_556.554_83, 371_943_151.545_9, 0.001_196_335_813];
+    let customer = Rfm::new(0.0, 0.0, 0.0).unwrap();
+    for model in models(parameters) {
+        let score = model.score(&customer, None, 0.341_010_828_884_746_4).unwrap();
+        let any = 1.0 - score.no_order_probability;
+        assert!(score.expected_orders >= any * (1.0 - 1e-9) - 1e-12, "{}: {score:?}", model.orders.model().name());
+    }
+}
