@@ -30,6 +30,7 @@
 //! - **sweep**: one walk over a timeline that emits the features of every cut-off.
 //! - **order**: lines of the order event of one day that share an order id, or have none; refunds are no orders.
 //! - **role**: what an event means, whatever it is called: a cart, a message, an open, a click, a failure.
+//! - **attribute**: what is known of a customer beside the events, from a time on; of a cut-off, the row in force.
 //! - **contact point**: an event by a channel; customers step from one to the next.
 //! - **recency** of the buy-till-you-die models is `t_x`, first to last order; of RFM it is `days_since_last_order`.
 //! - **churn**: no order in the label window.

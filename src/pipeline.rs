@@ -204,13 +204,12 @@ pub fn read_timelines(
         changes.into_iter().for_each(|change| applied.add(change));
         batches.retain(|batch| !batch.is_empty());
         batches.par_iter_mut().try_for_each(|batch| inputs.conditions.mark(batch))?;
-        builder.append(&batches)?;
         let (done, total) = reader.progress();
-        observer.advance(done, total);
-        if is_first && done > 0 {
-            builder.expect(total as f64 / done as f64);
+        if std::mem::take(&mut is_first) && done > 0 {
+            builder.expect(&batches, total as f64 / done as f64);
         }
-        is_first = false;
+        builder.append(&batches)?;
+        observer.advance(done, total);
     }
     let mut summary = reader.finish()?;
     summary.files.extend(described.into_iter().flat_map(|described| described.files));

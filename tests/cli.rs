@@ -183,6 +183,7 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
             "fit",
             &[
                 "as-of",
+                "attributes",
                 "config",
                 "dry-run",
                 "events",
@@ -195,9 +196,13 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
                 "spill-dir",
             ],
         ),
-        (TRAIN, "build", &["as-of", "config", "double", "dry-run", "events", "memory", "out", "rejects", "spill-dir"]),
+        (
+            TRAIN,
+            "build",
+            &["as-of", "attributes", "config", "double", "dry-run", "events", "memory", "out", "rejects", "spill-dir"],
+        ),
         (TRAIN, "check", &["config", "events"]),
-        (TRAIN, "features", &["as-of", "bundle", "config", "events", "memory", "spill-dir"]),
+        (TRAIN, "features", &["as-of", "attributes", "bundle", "config", "events", "memory", "spill-dir"]),
         (
             TRAIN,
             "clv",
@@ -229,6 +234,7 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
             "run",
             &[
                 "as-of",
+                "attributes",
                 "backfill",
                 "bundle",
                 "events",
@@ -905,6 +911,7 @@ fn the_commands_of_the_readme_work_when_typed() {
     fs::write(here.path().join("contracts.csv"), "periods,cancelled,customers\n1,1,30\n2,1,20\n3,1,9\n3,0,80\n")
         .unwrap();
     fs::write(here.path().join("forget.csv"), "customer_id\nc00000003\n").unwrap();
+    fs::write(here.path().join("attributes.csv"), "customer_id,age,valid_from\nnobody,50,2024-01-01\n").unwrap();
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let programs = Path::new(TRAIN).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());

@@ -428,16 +428,25 @@ impl TimelineBuilder {
         Ok(())
     }
 
-    /// Makes room for `times` as many events as there are, so that nothing is moved while they come. Room that is not
-    /// used costs no memory. With a budget there is none to make.
-    pub fn expect(&mut self, times: f64) {
-        if self.budget.bytes.is_none() {
-            self.growing.par_iter_mut().for_each(|growing| {
-                let more = (growing.owners.len() as f64 * (times * HEADROOM - 1.0).clamp(0.0, MOST_EXPECTED)) as usize;
-                growing.owners.reserve(more);
-                growing.events.reserve(more, self.shape);
-            });
+    /// Makes room for `times` as many events as these first batches hold, so that nothing is moved while they come. Room
+    /// that is not used costs no memory. With a budget there is none to make.
+    pub fn expect(&mut self, first: &[EventBatch], times: f64) {
+        if self.budget.bytes.is_some() {
+            return;
         }
+        let Some(batch) = first.first() else { return };
+        let shape = Shape {
+            details: first.iter().any(has_details),
+            numbers: batch.extras.len(),
+            conditions: !batch.conditions.is_empty(),
+        };
+        let rows: usize = first.iter().map(EventBatch::len).sum();
+        let each = (rows as f64 * (times * HEADROOM).clamp(1.0, MOST_EXPECTED)) as usize / PARTITIONS;
+        self.growing.resize_with(PARTITIONS, Growing::default);
+        self.growing.par_iter_mut().for_each(|growing| {
+            growing.owners.reserve(each);
+            growing.events.reserve(each, shape);
+        });
     }
 
     /// Moves all that has grown to disk.

@@ -85,12 +85,16 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Appends the events of the customers that `to` gives a position.
-    pub(super) fn append_to(&self, growing: &mut Growing, to: &[Option<u32>]) -> Result<(), Damaged> {
+    /// Appends the events of the customers that `to` gives a position. `block` is room for all of them.
+    pub(super) fn append_to(
+        &self,
+        growing: &mut Growing,
+        to: &[Option<u32>],
+        block: &mut EventColumns,
+    ) -> Result<(), Damaged> {
         let n = self.n;
         let mut columns = Columns(self.bytes);
         let owners: Vec<u32> = columns.next(n, u32::from_le_bytes)?.collect();
-        let mut block = EventColumns::default();
         block.reset(self.stored, n);
         fill(&mut block.events, columns.next(n, i64::from_le_bytes)?, |event: &mut Event, time| event.time = time);
         fill(&mut block.events, columns.next(n, f64::from_le_bytes)?, |event, value| event.value = value);
@@ -186,7 +190,7 @@ mod tests {
         let bytes = encode_events(&events, &[0, 1, 0, 2]);
         let rows = Rows { bytes: &bytes, n: 4, stored: shape, wanted: shape };
         let mut growing = Growing::default();
-        rows.append_to(&mut growing, &[Some(5), None, Some(3)]).unwrap();
+        rows.append_to(&mut growing, &[Some(5), None, Some(3)], &mut EventColumns::default()).unwrap();
         assert_eq!(growing.owners, [5, 5, 3]);
         assert_eq!(growing.events.len(), 3);
         for (at, from) in [(0, 0), (1, 2), (2, 3)] {
@@ -197,7 +201,8 @@ mod tests {
         }
         for n in 0..bytes.len() {
             let cut = Rows { bytes: &bytes[..n], n: 4, stored: shape, wanted: shape };
-            assert!(cut.append_to(&mut Growing::default(), &[Some(0); 3]).is_err(), "cut after {n} bytes");
+            let appended = cut.append_to(&mut Growing::default(), &[Some(0); 3], &mut EventColumns::default());
+            assert!(appended.is_err(), "cut after {n} bytes");
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use bytesize::ByteSize;
 use rayon::prelude::*;
@@ -30,7 +30,7 @@ pub struct Budget {
 }
 
 /// Share of the budget that is planned with; the rest is for blocks being compressed and for what the allocator keeps.
-const PLANNED_SHARE: f64 = 0.8;
+const PLANNED_SHARE: f64 = 0.7;
 
 /// Bytes of the program itself and of decoders.
 const PROGRAM_BYTES: usize = 64 << 20;
@@ -42,8 +42,9 @@ const LEAST_SHARE: f64 = 0.125;
 /// Share of the budget that loaded partitions may take, all threads together.
 const LOADED_SHARE: f64 = 0.4;
 
-/// A partition being loaded takes this many times its events: the block, the merged events, the sorted ones.
-const LOADING_FACTOR: f64 = 2.5;
+/// A partition being loaded takes this many times its events: the bytes of a block, its events, the merged ones, and
+/// the compressed bytes.
+const LOADING_FACTOR: f64 = 3.5;
 
 impl Budget {
     /// Less than this cannot be kept: batches being decoded and blocks being compressed take about half of it.
@@ -148,9 +149,9 @@ impl Spill {
             let folder = self.folder.clone();
             move |source| SpillError { action: "write", folder, bytes, source }
         };
-        let pack = |raw: &[u8]| zstd::bulk::compress(raw, ZSTD_LEVEL);
         for (chunk, growing) in growing.chunks_mut(COMPRESSED_AT_ONCE).enumerate() {
-            let pack_one = |growing: &mut Growing| {
+            let compressor = || zstd::bulk::Compressor::new(ZSTD_LEVEL);
+            let pack_one = |compressor: &mut io::Result<zstd::bulk::Compressor<'static>>, growing: &mut Growing| {
                 let Growing { customers, events, owners, .. } = std::mem::take(growing);
                 if customers.len() == 0 {
                     return Ok(None);
@@ -158,9 +159,10 @@ impl Spill {
                 let ids = codec::encode_customers(&customers);
                 let rows = codec::encode_events(&events, &owners);
                 let counts = (customers.len(), owners.len(), ids.len(), rows.len());
-                Ok(Some((pack(&ids)?, pack(&rows)?, counts)))
+                let compressor = compressor.as_mut().map_err(|error| io::Error::from(error.kind()))?;
+                Ok(Some((compressor.compress(&ids)?, compressor.compress(&rows)?, counts)))
             };
-            let packed: Vec<io::Result<Option<_>>> = growing.par_iter_mut().map(pack_one).collect();
+            let packed: Vec<io::Result<Option<_>>> = growing.par_iter_mut().map_init(compressor, pack_one).collect();
             for (index, packed) in packed.into_iter().enumerate() {
                 let Some((ids, rows, counts)) = packed.map_err(failed(self.end))? else { continue };
                 let (n_customers, n_events, raw_ids, raw_rows) = counts;
@@ -208,6 +210,7 @@ impl Spill {
             recode,
             shape,
             attributes,
+            rooms: Mutex::default(),
         }
     }
 }
@@ -230,6 +233,16 @@ impl PartOf {
     }
 }
 
+/// Room for a partition while it is loaded; serves one after another, because fresh memory takes its time.
+#[derive(Default)]
+struct Room {
+    stored: Vec<u8>,
+    raw: Vec<u8>,
+    /// Events of a block, then those that are being sorted.
+    events: EventColumns,
+    decompressor: Option<zstd::bulk::Decompressor<'static>>,
+}
+
 /// Timelines on disk.
 pub(super) struct Spilled {
     file: Mutex<File>,
@@ -242,6 +255,8 @@ pub(super) struct Spilled {
     recode: Recode,
     shape: Shape,
     attributes: Option<Attributes>,
+    /// As many as parts were loaded side by side.
+    rooms: Mutex<Vec<Room>>,
 }
 
 impl std::fmt::Debug for Spilled {
@@ -263,15 +278,33 @@ impl Spilled {
         SpillError { action: "read back", folder: self.folder.clone(), bytes: self.bytes, source }
     }
 
-    fn read(&self, section: Section) -> Result<Vec<u8>, SpillError> {
-        let mut stored = vec![0; section.stored];
+    /// Reads a section into `raw` of a room.
+    fn read(&self, section: Section, room: &mut Room) -> Result<(), SpillError> {
+        let Room { stored, raw, decompressor, .. } = room;
+        stored.resize(section.stored, 0);
         let mut read = || {
-            let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
             file.seek(SeekFrom::Start(section.offset))?;
-            file.read_exact(&mut stored)
+            file.read_exact(stored)?;
+            drop(file);
+            if decompressor.is_none() {
+                *decompressor = Some(zstd::bulk::Decompressor::new()?);
+            }
+            let decompressor = decompressor.as_mut().expect("just made");
+            raw.clear();
+            raw.reserve(section.raw);
+            decompressor.decompress_to_buffer(stored, raw).map(|_| ())
         };
-        read().map_err(|source| self.failed(source))?;
-        zstd::bulk::decompress(&stored, section.raw).map_err(|source| self.failed(source))
+        read().map_err(|source| self.failed(source))
+    }
+
+    /// What `of` makes of a room, which is one that served before where there is one.
+    fn with_room<T>(&self, of: impl FnOnce(&mut Room) -> Result<T, SpillError>) -> Result<T, SpillError> {
+        let rooms = || self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = rooms().pop().unwrap_or_default();
+        let made = of(&mut room);
+        rooms().push(room);
+        made
     }
 
     fn damaged(&self, _: Damaged) -> SpillError {
@@ -280,21 +313,26 @@ impl Spilled {
 
     /// Sorted timelines of a part.
     pub(super) fn load(&self, part: usize) -> Result<Partition, SpillError> {
-        let part = self.parts[part];
+        self.with_room(|room| self.load_in(self.parts[part], room))
+    }
+
+    fn load_in(&self, part: PartOf, room: &mut Room) -> Result<Partition, SpillError> {
         let mut growing = Growing::default();
         for block in &self.blocks[part.partition] {
-            let ids = codec::decode_customers(&self.read(block.customers)?, block.n_customers);
+            self.read(block.customers, room)?;
+            let ids = codec::decode_customers(&room.raw, block.n_customers);
             let ids = ids.map_err(|damaged| self.damaged(damaged))?;
             let known_as = |customer: usize| {
                 let hash = ids.hashes[customer];
                 part.holds(hash).then(|| growing.customer(ids.id(customer), hash))
             };
             let to: Vec<Option<u32>> = (0..ids.len()).map(known_as).collect();
-            let rows = self.read(block.events)?;
-            let rows = codec::Rows { bytes: &rows, n: block.n_events, stored: block.shape, wanted: self.shape };
-            rows.append_to(&mut growing, &to).map_err(|damaged| self.damaged(damaged))?;
+            self.read(block.events, room)?;
+            let rows = codec::Rows { bytes: &room.raw, n: block.n_events, stored: block.shape, wanted: self.shape };
+            let appended = rows.append_to(&mut growing, &to, &mut room.events);
+            appended.map_err(|damaged| self.damaged(damaged))?;
         }
-        let mut partition = sort_timelines(growing, &self.recode, &mut EventColumns::default());
+        let mut partition = sort_timelines(growing, &self.recode, &mut room.events);
         if let Some(attributes) = &self.attributes {
             partition.attach(attributes);
         }
@@ -306,8 +344,11 @@ impl Spilled {
         let count = |blocks: &Vec<Block>| {
             let mut growing = Growing::default();
             for block in blocks {
-                let ids = codec::decode_customers(&self.read(block.customers)?, block.n_customers);
-                let ids = ids.map_err(|damaged| self.damaged(damaged))?;
+                let ids = self.with_room(|room| {
+                    self.read(block.customers, room)?;
+                    let ids = codec::decode_customers(&room.raw, block.n_customers);
+                    ids.map_err(|damaged| self.damaged(damaged))
+                })?;
                 for customer in 0..ids.len() {
                     growing.customer(ids.id(customer), ids.hashes[customer]);
                 }
