@@ -95,6 +95,9 @@ pub fn population(target: &TargetReport, currency: &str) -> String {
     if let Some(total) = target.total {
         let unit = if target.kind == crate::config::TargetKind::Amount { currency } else { "" };
         text += format!(", total {} {unit}", amount(Some(total))).trim_end();
+        if let Some(coverage) = target.coverage {
+            text += &format!(", {} of them inside their interval", percent(coverage));
+        }
     }
     text
 }

@@ -10,7 +10,7 @@ use super::volume::Volume;
 use crate::bundle::Bundle;
 use crate::config::GatesConfig;
 use crate::error::{ExitCode, Explain, Reason};
-use crate::report::format;
+use crate::report::{TargetReport, format};
 use crate::time::Day;
 use crate::timeline::Timelines;
 
@@ -225,18 +225,22 @@ fn age(limits: &GatesConfig, bundle: &Bundle, as_of: Day) -> Check {
     check
 }
 
+/// A model that was judged on fewer customers cannot be told from a baseline: a bootstrap of a handful is no interval.
+const LEAST_JUDGED: u64 = 100;
+
 /// The shortfall of the worst single-column target: how far its model stayed below the best baseline on the test window,
 /// where its interval lies below the baseline, too.
 fn baseline(limits: &GatesConfig, bundle: &Bundle) -> Check {
     let check = Check::new("max_below_baseline", Reason::WorseThanBaseline, limits.max_below_baseline);
-    let shortfalls = bundle.report.targets.iter().filter(|target| target.group.is_none()).filter_map(|target| {
+    let judged = |target: &&TargetReport| target.group.is_none() && target.rows >= LEAST_JUDGED;
+    let shortfalls = bundle.report.targets.iter().filter(judged).filter_map(|target| {
         let chosen = target.chosen()?;
         let (value, best) = (chosen.value(target.headline())?, target.best_baseline()?);
         let high = chosen.metric(target.headline())?.high.unwrap_or(value);
         Some((best - value, high < best, target, value, best))
     });
     let Some((shortfall, is_certain, target, value, best)) = shortfalls.max_by(|a, b| a.0.total_cmp(&b.0)) else {
-        return check.without("the report of the bundle has no baseline");
+        return check.without("no model was judged beside a baseline on enough customers");
     };
     let is_missed = shortfall > limits.max_below_baseline && is_certain;
     let note = if shortfall > 0.0 {

@@ -215,6 +215,7 @@ pub fn run(bundle: &Path, events: &Path, as_of: Option<Day>, out: &Path) -> Resu
         with_features: true,
         // Days far from the last event are scored by many tests; gates have tests of their own.
         max_gap: Some(u16::MAX),
+        force: true,
         ..RunOptions::new(bundle.to_path_buf(), vec![events.display().to_string()], out.to_path_buf())
     };
     pipeline::run(&options, &Silent)
