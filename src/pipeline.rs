@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
+mod backtest;
 mod run;
 
 use crate::bundle::{Bundle, ColumnNote, CustomerFilter, Manifest};
@@ -22,6 +23,7 @@ use crate::time::Day;
 use crate::timeline::{Attributes, AttributesBuilder, Budget, TimelineBuilder, Timelines};
 use crate::training::{self, OrdersChoice};
 
+pub use backtest::{Backtest, BacktestOptions, BacktestRow, backtest};
 pub use run::{Days, DaysError, JudgeOptions, RunOptions, backfill, judge, rescore, run};
 
 /// What `fit` is asked to do.

@@ -176,7 +176,7 @@ fn dataset(name: &str) -> Option<PathBuf> {
 #[test]
 fn every_command_has_help_with_examples_and_just_these_flags() {
     let common = ["help", "json", "log", "quiet", "threads", "version"];
-    let commands: [(&str, &str, &[&str]); 14] = [
+    let commands: [(&str, &str, &[&str]); 15] = [
         (TRAIN, "", &[]),
         (
             TRAIN,
@@ -200,6 +200,23 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
             TRAIN,
             "build",
             &["as-of", "attributes", "config", "double", "dry-run", "events", "memory", "out", "rejects", "spill-dir"],
+        ),
+        (
+            TRAIN,
+            "backtest",
+            &[
+                "as-of",
+                "attributes",
+                "config",
+                "cutoffs",
+                "events",
+                "forget",
+                "id-map",
+                "memory",
+                "rejects",
+                "spill-dir",
+                "step-days",
+            ],
         ),
         (TRAIN, "check", &["config", "events"]),
         (TRAIN, "features", &["as-of", "attributes", "bundle", "config", "events", "memory", "spill-dir"]),
@@ -318,7 +335,7 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
 fn the_examples_in_the_help_are_understood() {
     let here = tempfile::tempdir().unwrap(); // where none of the files is: refused, but not for the flags
     for (program, commands) in [
-        (TRAIN, &["", "fit", "check", "features", "build", "clv"][..]),
+        (TRAIN, &["", "fit", "backtest", "check", "features", "build", "clv"][..]),
         (SCORE, &["", "run", "segment", "realised", "diff", "forget"]),
     ] {
         let name = Path::new(program).file_stem().unwrap().to_str().unwrap();

@@ -2,6 +2,8 @@
 //!
 //! Every figure is computed a second time in the test, from the events themselves or from the score file.
 
+#[path = "train_then_score/backtest.rs"]
+mod backtest;
 #[path = "train_then_score/bundles.rs"]
 mod bundles;
 #[path = "train_then_score/criteria.rs"]

@@ -10,7 +10,7 @@ use bellwether::demo;
 use bellwether::error::{Error, ExitCode};
 use bellwether::events::{Events, check};
 use bellwether::features::manual;
-use bellwether::pipeline::{self, BuildOptions, FitOptions};
+use bellwether::pipeline::{self, BacktestOptions, BuildOptions, FitOptions};
 use bellwether::progress::Observer;
 use bellwether::simulate::{Simulation, simulate};
 use bellwether::time::Day;
@@ -39,6 +39,8 @@ enum Command {
     Fit(Fit),
     /// Print what the data hold, what is wrong with them and what can be learned
     Check(Check),
+    /// Fit at several earlier days, each with what was known then, and print how every model did
+    Backtest(BacktestOf),
     /// Print the catalogue of features: name, unit, family, source columns, definition
     Features(FeaturesOf),
     /// Write feature tables alone, for any model and any tool
@@ -103,6 +105,37 @@ struct Fit {
     /// Print every setting with its value, and what it means, and stop
     #[arg(long)]
     print_config: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  bellwether-train backtest --events shop.parquet
+  bellwether-train backtest --events data/ --config shop.toml --as-of 2026-08-21 --cutoffs 6 --step-days 60
+
+Each trial is a whole fit that sees nothing from its day on, judged on the window before that day. > marks what
+`fit` would have shipped. Nothing is written but the file of rejects.")]
+struct BacktestOf {
+    #[command(flatten)]
+    source: Source,
+    /// The first day that the newest trial must not see [default: the day after the last event]
+    #[arg(long, value_name = "DATE")]
+    as_of: Option<Day>,
+    /// Trials
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    cutoffs: u8,
+    /// Days from one trial back to the one before
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    step_days: u16,
+    /// File for rows that cannot be used
+    #[arg(long, default_value = "rejects.ndjson", value_name = "FILE")]
+    rejects: PathBuf,
+    #[command(flatten)]
+    lists: ListFlags,
+    #[command(flatten)]
+    memory: MemoryFlags,
+    #[command(flatten)]
+    described: AttributeFlags,
 }
 
 #[derive(Args)]
@@ -295,6 +328,7 @@ fn main() -> std::process::ExitCode {
     let Cli { common, command } = cli::parse();
     cli::main_with(&common, |terminal| match command {
         Command::Fit(fit) => run_fit(fit, &common, terminal),
+        Command::Backtest(of) => run_backtest(of, &common, terminal),
         Command::Check(check) => run_check(&check, &common, terminal),
         Command::Features(of) => run_features(&of, &common, terminal),
         Command::Build(build) => run_build(build, &common, terminal),
@@ -347,6 +381,25 @@ fn run_fit(fit: Fit, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCo
         events.join(" "),
         result.bundle.manifest.as_of
     ));
+    Ok(ExitCode::Done)
+}
+
+fn run_backtest(of: BacktestOf, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    let fit = FitOptions {
+        config: of.source.config()?,
+        events: of.source.events,
+        as_of: of.as_of,
+        out: PathBuf::new(), // nothing is written
+        rejects: Some(of.rejects),
+        dry_run: true,
+        budget: of.memory.budget(),
+        lists: of.lists.files(None),
+        attributes: of.described.attributes,
+    };
+    let options = BacktestOptions { fit, cutoffs: usize::from(of.cutoffs), step_days: of.step_days };
+    let done = pipeline::backtest(&options, terminal)?;
+    terminal.finish();
+    cli::print(&if common.json { cli::json(&done) } else { done.to_text() });
     Ok(ExitCode::Done)
 }
 

@@ -41,6 +41,19 @@ fn fixed(number: f64, decimals: usize) -> String {
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
+/// A table without lines, numbers to the right of the first and third column.
+pub fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(header);
+    for column in (0..header.len()).filter(|column| ![0, 2].contains(column)) {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+    }
+    table
+}
+
 /// An amount or a mean with about four digits.
 pub fn amount(number: Option<f64>) -> String {
     number.filter(|number| number.is_finite()).map_or(MISSING.into(), |number| fixed(number, decimals(number)))
@@ -96,7 +109,7 @@ pub fn population(target: &TargetReport, currency: &str) -> String {
         let unit = if target.kind == crate::config::TargetKind::Amount { currency } else { "" };
         text += format!(", total {} {unit}", amount(Some(total))).trim_end();
         if let Some(coverage) = target.coverage {
-            text += &format!(", {} of them inside their interval", percent(coverage));
+            text += &format!(", {} of them inside their interval", percent(Some(coverage)));
         }
     }
     text
