@@ -26,6 +26,7 @@ fn scoring(criterion: &mut Criterion) {
     };
     let (events, as_of) = shop(FITTED_ON, 1);
     let options = FitOptions {
+        export_features: None,
         attributes: Vec::new(),
         events,
         config: Config::default(),

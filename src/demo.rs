@@ -71,6 +71,7 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
     let as_of = simulated.last_day.plus(1);
     let models = root.join("models/demo");
     let options = FitOptions {
+        export_features: None,
         attributes: Vec::new(),
         events: events.clone(),
         config,

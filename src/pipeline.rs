@@ -41,6 +41,8 @@ pub struct FitOptions {
     pub out: PathBuf,
     /// Where unusable rows are kept; below `out` when absent.
     pub rejects: Option<PathBuf>,
+    /// Folder for the rows that the targets are trained and judged on, when they are wanted.
+    pub export_features: Option<PathBuf>,
     /// Do all the work and write nothing.
     pub dry_run: bool,
     /// What timelines may take.
@@ -287,7 +289,8 @@ pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Er
         observer,
     )?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
-    let trained = training::train(&options.config, &timelines, as_of, observer)?;
+    let rows_to = options.export_features.as_deref().filter(|_| !options.dry_run);
+    let trained = training::train(&options.config, &timelines, as_of, rows_to, observer)?;
     for warning in report::together(&trained.warnings) {
         observer.warn(&warning);
     }

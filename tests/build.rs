@@ -193,6 +193,7 @@ fn a_budget_changes_no_byte_of_features_bundles_or_scores() {
         let Built { is_spilled, .. } = pipeline::build(&build, &Silent).unwrap();
         assert_eq!(is_spilled, name == "disk");
         let fit = FitOptions {
+            export_features: None,
             attributes: Vec::new(),
             events: vec![events.clone()],
             config: lean.clone(),

@@ -184,9 +184,11 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
             &[
                 "as-of",
                 "attributes",
+                "budget",
                 "config",
                 "dry-run",
                 "events",
+                "export-features",
                 "forget",
                 "id-map",
                 "memory",
@@ -194,6 +196,7 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
                 "print-config",
                 "rejects",
                 "spill-dir",
+                "trials",
             ],
         ),
         (

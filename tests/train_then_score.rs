@@ -8,6 +8,8 @@ mod backtest;
 mod bundles;
 #[path = "train_then_score/criteria.rs"]
 mod criteria;
+#[path = "train_then_score/export.rs"]
+mod export;
 #[path = "train_then_score/leakage.rs"]
 mod leakage;
 #[path = "train_then_score/recovery.rs"]

@@ -99,6 +99,15 @@ struct Fit {
     memory: MemoryFlags,
     #[command(flatten)]
     described: AttributeFlags,
+    /// Settings of boosted trees that are tried [default: `[training] trials`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
+    trials: Option<u8>,
+    /// Time for each search of settings, such as 60s; results then depend on the machine, and the bundle says so
+    #[arg(long, value_name = "TIME", value_parser = cli::seconds)]
+    budget: Option<u32>,
+    /// Folder for the rows that each target is trained and judged on: features, labels, cut-off, fold
+    #[arg(long, value_name = "DIR")]
+    export_features: Option<PathBuf>,
     /// Do all the work and write no bundle
     #[arg(long)]
     dry_run: bool,
@@ -344,14 +353,21 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run_fit(fit: Fit, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
-    let config = fit.source.config()?;
+    let mut config = fit.source.config()?;
+    if let Some(trials) = fit.trials {
+        config.training.trials = usize::from(trials);
+    }
+    if let Some(budget) = fit.budget {
+        config.training.budget_seconds = budget;
+    }
     if fit.print_config {
         // Without a config the defaults are the manual, with a comment on each setting.
-        cli::print(&if fit.source.config.is_some() { config.to_toml() } else { DEFAULT.to_string() });
+        cli::print(&if config != Config::default() { config.to_toml() } else { DEFAULT.to_string() });
         return Ok(ExitCode::Done);
     }
     let events: Vec<String> = fit.source.events.iter().map(cli::shell).collect();
     let options = FitOptions {
+        export_features: fit.export_features,
         events: fit.source.events,
         config,
         as_of: fit.as_of,
@@ -386,6 +402,7 @@ fn run_fit(fit: Fit, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCo
 
 fn run_backtest(of: BacktestOf, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
     let fit = FitOptions {
+        export_features: None,
         config: of.source.config()?,
         events: of.source.events,
         as_of: of.as_of,

@@ -90,6 +90,16 @@ impl ListFlags {
     }
 }
 
+/// Whole seconds of a span such as `60s` or `5m`.
+///
+/// # Errors
+/// What is no span of at least a second.
+pub fn seconds(text: &str) -> Result<u32, String> {
+    let wrong = || format!("`{text}` is no time; write it as `60s` or `5m`");
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    u32::try_from(span.as_secs()).ok().filter(|seconds| *seconds > 0).ok_or_else(wrong)
+}
+
 fn memory(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse().map_err(|_| format!("`{text}` is no size; write it as `1GiB` or `800MB`"))?;
     if size < Budget::LEAST {

@@ -187,6 +187,7 @@ pub struct TrainingConfig {
     pub max_rows: usize,
     pub max_rows_per_category: usize,
     pub trials: usize,
+    pub budget_seconds: u32,
     pub bootstrap_resamples: usize,
     pub seed: u64,
 }

@@ -74,21 +74,24 @@ fn schema(features: &[Feature], config: &Config, is_double: bool) -> SchemaRef {
     let data_type = if is_double { DataType::Float64 } else { DataType::Float32 };
     let mut fields =
         vec![Field::new("customer_id", DataType::Utf8, false), Field::new("as_of", DataType::Date32, false)];
-    fields.extend(features.iter().map(|feature| {
-        let unit = match feature.unit {
-            super::Unit::Money if !config.currency.is_empty() => config.currency.clone(),
-            unit => unit.name().to_string(),
-        };
-        let notes = [
-            ("unit", unit),
-            ("description", feature.note.clone()),
-            ("family", feature.family.clone()),
-            ("columns", feature.columns.join(", ")),
-        ];
-        let notes: HashMap<String, String> = notes.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-        Field::new(&feature.name, data_type.clone(), true).with_metadata(notes)
-    }));
+    fields.extend(features.iter().map(|feature| feature_field(feature, config, data_type.clone())));
     Arc::new(Schema::new(fields))
+}
+
+/// The column of a feature, which tells what it is.
+pub(crate) fn feature_field(feature: &Feature, config: &Config, data_type: DataType) -> Field {
+    let unit = match feature.unit {
+        super::Unit::Money if !config.currency.is_empty() => config.currency.clone(),
+        unit => unit.name().to_string(),
+    };
+    let notes = [
+        ("unit", unit),
+        ("description", feature.note.clone()),
+        ("family", feature.family.clone()),
+        ("columns", feature.columns.join(", ")),
+    ];
+    let notes: HashMap<String, String> = notes.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+    Field::new(&feature.name, data_type, true).with_metadata(notes)
 }
 
 fn write(

@@ -274,8 +274,7 @@ impl Single<'_> {
             let check = Lesson { labels: &outcomes, offset: None };
             if settings.is_none() {
                 let training = &self.material.config.training;
-                let (trials, seed) = (training.trials, training.seed);
-                let found = boosting::search(&bins, lesson, check, &train.rows.hashes(), objective, trials, seed)?;
+                let found = boosting::search(&bins, lesson, check, &train.rows.hashes(), objective, training)?;
                 *settings = Some(found);
             }
             let known = boosting::for_objective(settings.as_ref().expect("found above"), objective);

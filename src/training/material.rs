@@ -22,6 +22,8 @@ pub(super) enum Purpose {
     Judged(Role),
     /// The fit that ships.
     Shipped,
+    /// Any fit that is judged or ships.
+    Any,
     /// Customers as they are at the end of the history; they have no labels yet.
     Now,
 }
@@ -61,6 +63,7 @@ fn share_of(config: &Config, customers: usize, target: &Target, split: &Split, p
         Purpose::Judged(Role::Train) => split.train.len(),
         Purpose::Judged(_) => 1,
         Purpose::Shipped => split.ship.len(),
+        Purpose::Any => return 1.0, // each row is asked for its own purposes
         Purpose::Now => return share(MOST_NOW, customers, 1),
     };
     share(most_rows(config, target), customers, cut_offs)
@@ -112,19 +115,24 @@ impl<'a> Material<'a> {
 
     /// Eligible rows of a target for a purpose, in the order of the table.
     pub(super) fn select(&self, target: &Target, split: &Split, purpose: Purpose) -> Result<Rows, SpillError> {
-        let share = share_of(self.config, self.timelines.customers(), target, split, purpose);
         let eligible = EligibleRows::new(target.eligible.as_ref(), &self.basis_catalogue)
             .expect("checked when the target was resolved");
         let wanted = |(index, key): (usize, &RowKey)| {
             let day = self.requests[key.request as usize].as_of;
+            let role = || split.role(day, key.hash).map(Purpose::Judged);
+            let ships = || split.ships(day).then_some(Purpose::Shipped);
+            let is_in = |one: Purpose| {
+                let share = share_of(self.config, self.timelines.customers(), target, split, one);
+                RowRequest { as_of: day, share }.wants(key.hash)
+            };
             let fits = match purpose {
-                Purpose::Judged(role) => split.role(day, key.hash) == Some(role),
-                Purpose::Shipped => split.ships(day),
-                Purpose::Now => day == self.as_of,
+                Purpose::Judged(_) => role() == Some(purpose) && is_in(purpose),
+                Purpose::Shipped => split.ships(day) && is_in(purpose),
+                Purpose::Any => role().into_iter().chain(ships()).any(is_in),
+                Purpose::Now => day == self.as_of && is_in(purpose),
             };
             let row = self.basis.values.row(index);
-            let row = row.as_slice().expect("rows are contiguous");
-            (fits && RowRequest { as_of: day, share }.wants(key.hash) && eligible.holds(row)).then_some(index)
+            (fits && eligible.holds(row.as_slice().expect("rows are contiguous"))).then_some(index)
         };
         let indices: Vec<usize> = self.table.keys.iter().enumerate().filter_map(wanted).collect();
         let keys: Vec<RowKey> = indices.iter().map(|&index| self.table.keys[index]).collect();
@@ -132,6 +140,15 @@ impl<'a> Material<'a> {
         let width = labeller.width();
         let labels = labeller.label_rows(self.timelines, &self.requests, &keys)?;
         Ok(Rows { indices, keys, labels, width })
+    }
+
+    /// Ids of the customers of a selection.
+    pub(super) fn ids(&self, rows: &Rows) -> Result<Vec<String>, SpillError> {
+        self.timelines.map_keys(
+            &rows.keys,
+            |key| key.partition as usize,
+            |part, key| part.id(key.customer as usize).to_string(),
+        )
     }
 
     /// Rows × features of a selection.
@@ -268,6 +285,16 @@ impl Rows {
 
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Some of them, one after another.
+    pub(super) fn range(&self, some: std::ops::Range<usize>) -> Self {
+        Self {
+            indices: self.indices[some.clone()].to_vec(),
+            keys: self.keys[some.clone()].to_vec(),
+            labels: self.labels[some.start * self.width..some.end * self.width].to_vec(),
+            width: self.width,
+        }
     }
 
     /// Customers, as keys of folds and resamples.

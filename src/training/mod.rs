@@ -4,6 +4,7 @@ mod boosting;
 mod categories;
 mod error;
 mod expected;
+mod export;
 mod inputs;
 mod judge;
 mod material;
@@ -15,6 +16,8 @@ pub(crate) use boosting::MOST_TRIALS;
 pub use error::TrainingError;
 pub(crate) use expected::{INTERVAL_SHARE, quantity};
 pub use occurrences::{Evidence, OrdersChoice};
+
+use std::path::Path;
 
 use crate::bundle::{FittedTarget, Parameters};
 use crate::config::Config;
@@ -56,11 +59,17 @@ impl Trained {
     }
 }
 
-/// Fits every target to the events before `as_of`.
+/// Fits every target to the events before `as_of`. With a folder `rows_to`, the rows of each target are written there, too.
 ///
 /// # Errors
 /// Targets that the data cannot answer, a history that is too short, fits that are refused.
-pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn Observer) -> Result<Trained, Error> {
+pub fn train(
+    config: &Config,
+    timelines: &Timelines,
+    as_of: Day,
+    rows_to: Option<&Path>,
+    observer: &dyn Observer,
+) -> Result<Trained, Error> {
     let default_horizon = split::default_horizon(as_of.since(timelines.first_day), &config.training);
     let mut warnings = Vec::new();
     if config.target.is_empty() && default_horizon < split::default_horizon(i32::MAX, &config.training) {
@@ -99,6 +108,12 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
     }));
     let order = Subject { event: config.events.order_event.clone(), is_order: true, category: None };
     observer.stage("choosing the model of orders");
+    if config.training.budget_seconds > 0 {
+        warnings.push(format!(
+            "Settings of trees were searched for at most {} seconds a target: another run or machine may find others.",
+            config.training.budget_seconds
+        ));
+    }
     let mut trained = Trained {
         orders: occurrences::choose(&order, timelines, &targets, &splits)?,
         features: catalogue.features().iter().map(|feature| note_of(feature, None)).collect(),
@@ -128,6 +143,12 @@ pub fn train(config: &Config, timelines: &Timelines, as_of: Day, observer: &dyn 
         observer.note(&format!("{} feature rows at {} cut-offs, {horizon} days", material.rows(), material.cut_offs()));
         for &index in &indices {
             look_ahead(&mut material, &targets[index], &mut trained)?;
+        }
+        if let Some(folder) = rows_to {
+            observer.stage("writing training rows");
+            for &index in &indices {
+                export::export(&material, &targets[index], &splits[index], folder)?;
+            }
         }
         // What is found for the first target of a horizon serves the others: they see the same columns of the same rows.
         let mut settings: Option<BoostedTrees> = None;

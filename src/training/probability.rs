@@ -260,8 +260,7 @@ impl Single<'_> {
         let training = &self.material.config.training;
         if settings.is_none() {
             let hashes = train.rows.hashes();
-            let found =
-                boosting::search(&bins, lesson, check, &hashes, Objective::Logistic, training.trials, training.seed);
+            let found = boosting::search(&bins, lesson, check, &hashes, Objective::Logistic, training);
             *settings = Some(found.map_err(broken)?);
         }
         let known = settings.as_ref().expect("found above");

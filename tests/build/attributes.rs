@@ -233,6 +233,7 @@ fn a_bundle_learns_from_attributes_and_says_when_they_are_not_given() {
     let as_of = Some("2024-07-01".parse().unwrap());
     let fit = |name: &str| {
         let fit = FitOptions {
+            export_features: None,
             attributes: Vec::new(),
             events: vec![events.clone()],
             config: lean.clone(),

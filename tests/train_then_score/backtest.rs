@@ -16,6 +16,7 @@ fn every_trial_is_the_fit_of_its_day_and_no_file_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let options = BacktestOptions {
         fit: FitOptions {
+            export_features: None,
             events: vec![base.events.display().to_string()],
             config: config.clone(),
             as_of: Some(base.as_of),

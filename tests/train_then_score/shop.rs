@@ -196,6 +196,7 @@ pub const TARGETS: &str = "[target.churn]\nkind = \"absence\"\nhorizon_days = 90
 
 pub fn fit(events: &Path, config: &Config, as_of: Option<Day>, out: &Path) -> Result<FitResult, Error> {
     let options = FitOptions {
+        export_features: None,
         attributes: Vec::new(),
         events: vec![events.display().to_string()],
         config: config.clone(),
