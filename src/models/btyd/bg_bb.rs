@@ -211,7 +211,9 @@ impl BgBb {
         check_periods(periods)?;
         // The likelihood of the same history, silent for longer, over that of this one.
         let later = Opportunities { n: history.n + periods, ..history };
-        Ok((self.ln_likelihood(later) - self.ln_likelihood(history)).exp().min(1.0))
+        let none = (self.ln_likelihood(later) - self.ln_likelihood(history)).exp();
+        // Who has left does nothing: a difference of logarithms of a million terms may round below that.
+        Ok(none.max(1.0 - self.alive_probability(history)).min(1.0))
     }
 
     /// Probability of exactly `x` acts of a new customer at `n` opportunities: FHS eq. (7).
