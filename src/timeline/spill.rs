@@ -32,8 +32,8 @@ pub struct Budget {
 /// Share of the budget that is planned with; the rest is for blocks being compressed and for what the allocator keeps.
 const PLANNED_SHARE: f64 = 0.7;
 
-/// Bytes of the program itself and of decoders.
-const PROGRAM_BYTES: usize = 64 << 20;
+/// Bytes of the program itself, of decoders, and of what the allocator keeps of batches that are done.
+const PROGRAM_BYTES: usize = 160 << 20;
 
 /// Share of the budget that timelines may take while they grow, however much else there is: less would be put aside
 /// in blocks too small to be worth it.
