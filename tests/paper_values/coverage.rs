@@ -41,3 +41,24 @@ fn intervals_cover_the_truth() {
         }
     }
 }
+
+#[test]
+fn a_large_population_needs_no_prior() {
+    // Most ordered once and share few histories, who came back have one each: 240,000 customers, 90 histories of the
+    // first sort and some 90,000 of the second.
+    let truth = [0.6, 80.0, 0.55, 65.0];
+    let process = ParetoNbd::new(truth).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let customers: Vec<Rfm> = (0..240_000).map(|i| process.simulate(f64::from(180 + i % 90), &mut random)).collect();
+    let histories = Histories::new(&customers);
+    for model in [OrdersModel::BgNbd, OrdersModel::MbgNbd, OrdersModel::ParetoNbd] {
+        let account = model.fit_orders(&histories).unwrap().account();
+        assert!(account.stop.is_maximum() && !account.shrunk, "{account:?}");
+        if model == OrdersModel::ParetoNbd {
+            for (parameter, truth) in account.parameters.iter().zip(truth) {
+                let error = parameter.standard_error.unwrap();
+                assert!((parameter.value - truth).abs() < 4.0 * error, "{parameter:?} and {truth}");
+            }
+        }
+    }
+}

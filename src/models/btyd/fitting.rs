@@ -144,7 +144,10 @@ pub(super) fn search(
         return Ok(Found { fit, shrunk: false, deviations: Some(deviations) });
     }
     let held = |point: &[f64]| task.prior.add_to(whole(point), point);
-    let found = highest(&held, &starts);
+    // A sketch chooses a start and has no say in whether there is a maximum.
+    let from_all = || (starts != task.starts).then(|| highest(&held, &task.starts)).flatten();
+    let is_maximum = |found: &Option<(Fit, Expansion)>| found.as_ref().is_some_and(|(fit, _)| fit.stop.is_maximum());
+    let found = Some(highest(&held, &starts)).filter(is_maximum).unwrap_or_else(from_all);
     let stop = found.as_ref().map(|(fit, _)| fit.stop);
     match found.filter(|(fit, _)| fit.stop.is_maximum()) {
         Some((mut fit, _)) => {

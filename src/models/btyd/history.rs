@@ -63,6 +63,9 @@ impl Rfm {
     }
 }
 
+/// Repeat orders up to which a history that stands for others stands for those of its own number alone.
+const FEW_ORDERS: f64 = 16.0;
+
 /// The distinct histories of a population with the number of customers that share each: what a likelihood is summed
 /// over. CDNOW's 23,570 customers are 8,685 of them.
 #[derive(Debug, Clone, Default)]
@@ -108,11 +111,30 @@ impl Histories {
         (total(Rfm::x), total(Rfm::t))
     }
 
-    /// About `n` histories that stand for all: of each run of neighbours the middle one, with the customers of the run.
+    /// About `n` histories that stand for all: of each run of neighbours the one in the middle of its customers, with
+    /// the customers of the run. A run is an `n`th of the customers, whether they share a history or each has their
+    /// own, and never joins customers of [`FEW_ORDERS`] or fewer with others: who ordered once is not who came back.
     pub(super) fn represented(&self, n: usize) -> Self {
-        let run = self.rows.len().div_ceil(n.max(1)).max(1);
-        let of_run = |run: &[(Rfm, f64)]| (run[run.len() / 2].0, run.iter().map(|&(_, count)| count).sum());
-        Self { rows: self.rows.chunks(run).map(of_run).collect(), ..*self }
+        let share = self.customers as f64 / n.max(1) as f64;
+        let mut rows = Vec::with_capacity(n + FEW_ORDERS as usize + 1);
+        let mut run = 0..0;
+        let mut customers = 0.0;
+        for (i, (history, count)) in self.rows.iter().enumerate() {
+            let next = self.rows.get(i + 1).map(|(next, _)| next);
+            run.end = i + 1;
+            customers += count;
+            let changes = next.is_none_or(|next| next.x != history.x && history.x <= FEW_ORDERS);
+            if changes || customers >= share {
+                let mut passed = 0.0;
+                let middle = self.rows[run.clone()].iter().find(|(_, count)| {
+                    passed += count;
+                    2.0 * passed >= customers
+                });
+                rows.extend(middle.map(|&(history, _)| (history, customers)));
+                (run, customers) = (i + 1..i + 1, 0.0);
+            }
+        }
+        Self { rows, ..*self }
     }
 
     /// With the sum over all customers of the logarithms of the days between two neighbouring orders, which the
@@ -149,6 +171,25 @@ mod tests {
             assert!(matches!(Rfm::new(x, t_x, t), Err(BtydError::BadHistory { .. })), "{x} {t_x} {t}");
         }
         assert!(Rfm::new(0.0, 0.0, 0.0).is_ok() && Rfm::new(3.0, 5.0, 5.0).is_ok());
+    }
+
+    #[test]
+    fn histories_that_stand_for_all_keep_who_ordered_once_apart() {
+        // 9,000 customers of one order share 9 histories; 1,000 who came back have one each.
+        let once = (0..9_000).map(|i| Rfm::new(0.0, 0.0, f64::from(180 + i % 9)).unwrap());
+        let again = (0..1_000).map(|i| Rfm::new(f64::from(1 + i % 3), 1.0 + f64::from(i) / 7.0, 200.0).unwrap());
+        let all = Histories::new(&once.chain(again).collect::<Vec<_>>());
+        let few = all.represented(50);
+        assert!(few.rows().len() <= 50 + 4 && few.customers() == 10_000, "{}", few.rows().len());
+        for orders in 0..4 {
+            let of = |histories: &Histories| {
+                let rows = histories.rows().iter().filter(|(history, _)| history.x() == f64::from(orders));
+                rows.map(|(_, count)| count).sum::<f64>()
+            };
+            assert_eq!(of(&few), of(&all), "{orders} repeat orders");
+        }
+        // Every history that so many share that they are a run is there as itself.
+        assert_eq!(few.rows()[..9], all.rows()[..9]);
     }
 
     #[test]
