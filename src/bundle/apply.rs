@@ -26,12 +26,17 @@ pub struct ModelRows<'a> {
 }
 
 /// Places after the first column of [`crate::models::occurrence_features`].
-const NONE: usize = 1;
-const COUNT: usize = 2;
-const VALUE: usize = 3;
+pub(super) const NONE: usize = 1;
+pub(super) const COUNT: usize = 2;
+pub(super) const VALUE: usize = 3;
 
 /// A model of orders knows nothing of moves, deaths or errors in the data: what it is sure of is at most so sure.
 const FORESEEN_MARGIN: f64 = 1e-3;
+
+/// A foreseen probability as a member of a blend has it.
+pub(super) fn foreseen_as(probability: f64) -> f64 {
+    probability.clamp(FORESEEN_MARGIN, 1.0 - FORESEEN_MARGIN)
+}
 
 impl<'a> ModelRows<'a> {
     /// What the occurrence model foresees of each row, NaN for a customer who has never done it.
@@ -48,7 +53,7 @@ impl<'a> ModelRows<'a> {
         let one = |(none, &tenure): (&f32, &f32)| {
             let none = f64::from(*none);
             let probability = if is_absence { none } else { 1.0 - none };
-            (if none.is_nan() { prior.mean(tenure) } else { probability }).clamp(FORESEEN_MARGIN, 1.0 - FORESEEN_MARGIN)
+            foreseen_as(if none.is_nan() { prior.mean(tenure) } else { probability })
         };
         self.foreseen(NONE).iter().zip(self.tenure).map(one).collect()
     }

@@ -7,8 +7,11 @@
 
 mod apply;
 mod card;
+mod contributions;
 mod customers;
 mod parameters;
+mod reference;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,8 +29,11 @@ use crate::storage;
 use crate::time::Day;
 
 pub use apply::{ModelRows, offset_of};
+pub use contributions::{Contributions, Detail, Scale};
 pub use customers::CustomerFilter;
 pub use parameters::{Cuts, ExpectedModel, FittedColumn, FittedTarget, Parameters, ProbabilityModel};
+pub use reference::Reference;
+pub use rows::TargetRows;
 
 /// Version of the files of a bundle. It rises when a release writes what an earlier one cannot read.
 pub const FORMAT: u32 = 1;

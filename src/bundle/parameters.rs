@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::reference::Reference;
 use crate::config::ScoresConfig;
 use crate::features::Plan;
 use crate::labels::Target;
@@ -57,6 +58,9 @@ pub struct FittedTarget {
     pub columns: Vec<FittedColumn>,
     /// Where bands (absence) and tiers (amount) begin.
     pub cuts: Cuts,
+    /// What predictions are compared with when they are explained; `None` of a bundle of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
 }
 
 /// The model of one score column.

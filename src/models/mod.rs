@@ -22,6 +22,7 @@ pub mod interval;
 pub mod logistic;
 pub mod occurrence;
 pub mod occurrence_features;
+pub mod occurrence_inputs;
 pub mod prepare;
 pub mod tree;
 

@@ -168,18 +168,27 @@ impl OccurrenceModel {
     /// # Errors
     /// A history beyond the range of the model.
     pub fn expect(&self, histories: &[History], as_of: Day, horizon_days: i32) -> Result<Vec<Expectation>, BtydError> {
-        let scorer = self.scorers.at(&self.btyd, horizon_days)?;
+        let scorer = self.scorer(horizon_days)?;
         let one = |history: &History| {
             let repeat_value = (history.days > 1).then(|| history.repeat_value());
-            let score = scorer.score(&rfm(history, as_of)?, repeat_value);
-            Ok(Expectation {
-                alive: score.alive_probability,
-                none: score.no_order_probability,
-                occurrences: score.expected_orders * self.occurrences_per_day,
-                value: score.expected_value.unwrap_or(score.expected_orders * self.mean_day_value),
-            })
+            Ok(self.expectation(&scorer, &rfm(history, as_of)?, repeat_value))
         };
         histories.iter().map(one).collect()
+    }
+
+    /// What customers share at a horizon, made when first asked for.
+    pub(super) fn scorer(&self, horizon_days: i32) -> Result<Arc<Scorer>, BtydError> {
+        self.scorers.at(&self.btyd, horizon_days)
+    }
+
+    pub(super) fn expectation(&self, scorer: &Scorer, history: &Rfm, repeat_value: Option<f64>) -> Expectation {
+        let score = scorer.score(history, repeat_value);
+        Expectation {
+            alive: score.alive_probability,
+            none: score.no_order_probability,
+            occurrences: score.expected_orders * self.occurrences_per_day,
+            value: score.expected_value.unwrap_or(score.expected_orders * self.mean_day_value),
+        }
     }
 
     /// Median days to the next occurrence, for histories known at `as_of`, in their order; `None` beyond the model's

@@ -1,16 +1,15 @@
 //! Predictions of one partition: the bundle's models applied to the rows of a day.
 
 use arrow::array::StringArray;
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 use super::stages::Rhythm;
-use crate::bundle::{FittedColumn, FittedTarget, ModelRows, Parameters};
+use crate::bundle::{FittedColumn, FittedTarget, Parameters, TargetRows};
 use crate::error::Error;
 use crate::features::{FeatureTable, Plan, RowRequest, Sweep};
 use crate::labels::EligibleRows;
 use crate::lists::Exclusions;
 use crate::models::occurrence::{Expectation, SubjectReader};
-use crate::models::occurrence_features::foreseen;
 use crate::time::Day;
 use crate::timeline::{History, Partition, Timelines};
 use crate::training::quantity;
@@ -238,24 +237,7 @@ impl<'a> Predictor<'a> {
     ) -> Result<Vec<Vec<f64>>, Error> {
         let target = &fitted.target;
         let horizon = target.horizon.days();
-        let columns = match fitted.foresight {
-            Some(model) => {
-                let occurrence = &self.parameters.occurrences[model];
-                let foreseen = foreseen(occurrence, &histories(model), self.request.as_of, target.horizon)?;
-                concatenate(Axis(1), &[rows.view(), foreseen.view()]).expect("one row for each row")
-            }
-            None => rows.to_owned(),
-        };
-        let prepared = fitted.preparation.as_ref().map(|preparation| preparation.apply(columns.view())).transpose()?;
-        let shared = fitted.shared.as_ref().map(|trees| trees.predict(columns.view())).transpose()?;
-        let model_rows = ModelRows {
-            columns: columns.view(),
-            prepared: prepared.as_ref().map(|prepared| prepared.view()),
-            shared: shared.as_ref().map(|shared| shared.view()),
-            foresight: fitted.foresight.map(|_| rows.ncols()),
-            tenure,
-            kind: target.kind,
-        };
+        let rows = TargetRows::new(self.parameters, fitted, rows, tenure, histories, self.request.as_of)?;
         let mut predictions = Vec::with_capacity(fitted.columns.len());
         for column in &fitted.columns {
             let mut values: Vec<f64> = match column {
@@ -267,7 +249,7 @@ impl<'a> Predictor<'a> {
                     };
                     expected.iter().enumerate().map(one).collect()
                 }
-                column => column.scores(&model_rows)?.expect("a column that needs no histories"),
+                column => column.scores(&rows.view())?.expect("a column that needs no histories"),
             };
             for (value, &is_eligible) in values.iter_mut().zip(is_eligible) {
                 if !is_eligible {

@@ -70,7 +70,9 @@ pub(super) fn fit(
     };
     let foresight = foresight_index(material, target, trained);
     let plan = trained.parameters.plans.len();
-    Ok(FittedTarget { target: target.clone(), plan, foresight, shared: None, preparation: None, columns, cuts })
+    let reference = Some(shipped.reference(material, target)?);
+    let target = target.clone();
+    Ok(FittedTarget { target, plan, foresight, shared: None, preparation: None, columns, cuts, reference })
 }
 
 /// The one score column of a target.

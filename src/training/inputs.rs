@@ -2,12 +2,15 @@
 
 use ndarray::{Array2, Axis, concatenate};
 
-use super::TrainingError;
 use super::material::{Material, Rows};
-use crate::bundle::ModelRows;
+use super::{TrainingError, subject_of};
+use crate::bundle::{ModelRows, Reference};
+use crate::features::RowKey;
 use crate::labels::Target;
 use crate::models::FitError;
+use crate::models::occurrence_inputs::Seen;
 use crate::models::prepare::Preparation;
+use crate::timeline::{History, SpillError};
 
 /// The rows of one target for one purpose.
 pub(super) struct Inputs {
@@ -51,6 +54,18 @@ impl Inputs {
             tenure: &self.tenure,
             kind: self.kind,
         }
+    }
+
+    /// What predictions of the target are compared with.
+    pub(super) fn reference(&self, material: &Material, target: &Target) -> Result<Reference, SpillError> {
+        let mut seen: Vec<Seen> = Vec::new();
+        if self.has_foresight() {
+            let histories = material.histories(&self.rows, &subject_of(target, None))?;
+            let of =
+                |(history, key): (&Option<History>, &RowKey)| Some(Seen::of(history.as_ref()?, material.as_of(key)));
+            seen.extend(histories.iter().zip(&self.rows.keys).filter_map(of));
+        }
+        Ok(Reference::of(self.columns.view(), &seen))
     }
 
     /// Whether the occurrence model has a say.

@@ -88,7 +88,9 @@ pub(super) fn fit(
     };
     let foresight = foresight_index(material, target, trained);
     let plan = trained.parameters.plans.len();
-    Ok(FittedTarget { target: target.clone(), plan, foresight, shared, preparation: Some(preparation), columns, cuts })
+    let reference = Some(shipped.reference(material, target)?);
+    let (target, preparation) = (target.clone(), Some(preparation));
+    Ok(FittedTarget { target, plan, foresight, shared, preparation, columns, cuts, reference })
 }
 
 fn refuse_single_class(target: &Target, shipped: &Inputs) -> Result<(), TrainingError> {

@@ -73,6 +73,16 @@ impl BoostedModel {
         self.explain(rows, saabas)
     }
 
+    /// The expected raw score of the rows of the fit: what contributions start from.
+    pub fn expected(&self) -> f64 {
+        self.expected_by(&self.trees.iter().map(node_means).collect::<Vec<_>>())
+    }
+
+    fn expected_by(&self, means: &[Vec<f64>]) -> f64 {
+        let roots = self.trees.iter().zip(means).map(|(tree, means)| mean_at(tree, means, tree.root()));
+        roots.fold(self.constant, |sum, mean| sum + mean)
+    }
+
     fn explain(
         &self,
         rows: ArrayView2<f32>,
@@ -80,11 +90,7 @@ impl BoostedModel {
     ) -> Result<Array2<f64>, FitError> {
         self.check(rows)?;
         let means: Vec<Vec<f64>> = self.trees.iter().map(node_means).collect();
-        let expected = self
-            .trees
-            .iter()
-            .zip(&means)
-            .fold(self.constant, |sum, (tree, means)| sum + mean_at(tree, means, tree.root()));
+        let expected = self.expected_by(&means);
         let mut contributions = Array2::zeros((rows.nrows(), self.columns + 1));
         let tasks = contributions.axis_chunks_iter_mut(Axis(0), TASK_ROWS).into_par_iter();
         tasks.zip(rows.axis_chunks_iter(Axis(0), TASK_ROWS)).for_each(|(mut out, rows)| {
