@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StructArray};
 use arrow::csv::{Writer as CsvWriter, WriterBuilder};
-use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
 use arrow::json::LineDelimitedWriter;
 use clap::ValueEnum;
 
@@ -20,7 +20,7 @@ pub enum FileFormat {
     /// Apache Parquet, zstd: types, units and labels in the file. What segments are evaluated over.
     #[default]
     Parquet,
-    /// Comma-separated, with a header; a missing value is an empty cell, `top_categories` is JSON.
+    /// Comma-separated, with a header; a missing value is an empty cell, a list (`top_categories`, `reasons`) is JSON.
     Csv,
     /// One JSON object a line; a missing value is left out.
     Ndjson,
@@ -105,7 +105,7 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
         match column.as_list_opt::<i32>() {
             Some(list) => {
                 fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
-                columns.push(Arc::new((0..list.len()).map(|row| category_json(list, row)).collect::<StringArray>()));
+                columns.push(Arc::new((0..list.len()).map(|row| list_json(list, row)).collect::<StringArray>()));
             }
             None => {
                 fields.push(Arc::clone(field));
@@ -116,13 +116,29 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-fn category_json(list: &ListArray, row: usize) -> Option<String> {
+/// A row of a list of structs as JSON text, fields in their order; a missing one is left out, as in NDJSON.
+fn list_json(list: &ListArray, row: usize) -> Option<String> {
     list.is_valid(row).then(|| {
         let entries = list.value(row);
         let entries: &StructArray = entries.as_struct();
-        let (names, probabilities) =
-            (entries.column(0).as_string::<i32>(), entries.column(1).as_primitive::<Float64Type>());
-        let entry = |i: usize| serde_json::json!({"category": names.value(i), "probability": probabilities.value(i)});
-        serde_json::Value::from((0..entries.len()).map(entry).collect::<Vec<_>>()).to_string()
+        let cell = |column: &ArrayRef, i: usize| -> Option<serde_json::Value> {
+            column.is_valid(i).then(|| match column.data_type() {
+                DataType::Float64 => column.as_primitive::<Float64Type>().value(i).into(),
+                // The shortest digits that tell it from its neighbours.
+                DataType::Float32 => {
+                    let digits = column.as_primitive::<Float32Type>().value(i).to_string();
+                    digits.parse::<f64>().map_or(serde_json::Value::Null, Into::into)
+                }
+                _ => column.as_string::<i32>().value(i).into(),
+            })
+        };
+        let entry = |i: usize| {
+            let cells = entries.fields().iter().zip(entries.columns()).filter_map(|(field, column)| {
+                let name = serde_json::Value::from(field.name().as_str());
+                Some(format!("{name}:{}", cell(column, i)?))
+            });
+            format!("{{{}}}", cells.collect::<Vec<_>>().join(","))
+        };
+        format!("[{}]", (0..entries.len()).map(entry).collect::<Vec<_>>().join(","))
     })
 }

@@ -5,7 +5,7 @@ use ndarray::{ArrayView1, ArrayView2};
 use super::parameters::{ExpectedModel, FittedColumn, ProbabilityModel};
 use crate::config::TargetKind;
 use crate::models::FitError;
-use crate::models::blend::Blend;
+use crate::models::blend::{Blend, log_odds, probability_of};
 use crate::models::occurrence::TenurePrior;
 
 /// Rows as the models of one target see them.
@@ -15,7 +15,7 @@ pub struct ModelRows<'a> {
     pub columns: ArrayView2<'a, f32>,
     /// The same as logistic models take them.
     pub prepared: Option<ArrayView2<'a, f64>>,
-    /// Rows × outputs of the boosted trees that the columns of a target share.
+    /// Rows × outputs: log odds by the boosted trees that the columns of a target share.
     pub shared: Option<ArrayView2<'a, f64>>,
     /// First column of what the occurrence model foresees.
     pub foresight: Option<usize>,
@@ -90,11 +90,26 @@ impl ProbabilityModel {
                 model.probabilities(prepared)?.to_vec()
             }
             Self::Boosted(model) => model.predict(rows.columns)?.to_vec(),
+            Self::Shared { .. } => self.log_odds(rows)?.into_iter().map(probability_of).collect(),
+            Self::Occurrence { prior } => rows.foreseen_probability(prior),
+            Self::Rate(rate) => vec![*rate; rows.columns.nrows()],
+        })
+    }
+
+    /// Log odds of rows, before any calibration.
+    ///
+    /// # Errors
+    /// As [`scores`](Self::scores).
+    pub fn log_odds(&self, rows: &ModelRows) -> Result<Vec<f64>, FitError> {
+        Ok(match self {
+            Self::Logistic(model) => {
+                model.log_odds(rows.prepared.expect("a logistic model comes with its preparation"))?.to_vec()
+            }
+            Self::Boosted(model) => model.raw(rows.columns)?.to_vec(),
             Self::Shared { output } => {
                 rows.shared.expect("an output comes with the trees that it is of").column(*output).to_vec()
             }
-            Self::Occurrence { prior } => rows.foreseen_probability(prior),
-            Self::Rate(rate) => vec![*rate; rows.columns.nrows()],
+            Self::Occurrence { .. } | Self::Rate(_) => self.scores(rows)?.into_iter().map(log_odds).collect(),
         })
     }
 }
@@ -138,7 +153,7 @@ impl Blend<ProbabilityModel> {
     /// # Errors
     /// As [`ProbabilityModel::scores`].
     pub fn scores(&self, rows: &ModelRows) -> Result<Vec<f64>, FitError> {
-        self.probabilities(|model| model.scores(rows))
+        self.probabilities(|model| model.scores(rows), |model| model.log_odds(rows))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::config::TargetKind;
 use crate::error::Error;
 use crate::features::Feature;
 use crate::models::FitError;
-use crate::models::blend::log_odds;
+use crate::models::blend::{limited, log_odds};
 use crate::models::boosted::{BoostedModel, Objective};
 use crate::models::btyd::BtydError;
 use crate::models::occurrence::{Expectation, OccurrenceModel, TenurePrior};
@@ -38,8 +38,8 @@ use super::apply::{COUNT, NONE, VALUE, foreseen_as};
 pub enum Detail {
     /// Exact SHAP values: for one customer, or some.
     Exact,
-    /// For millions: the change of the expected score from node to node of a tree (Saabas 2014), and all that an occurrence model
-    /// says as one contribution of what it foresees. The same base and sum.
+    /// For millions: the change of the expected score from node to node of a tree (Saabas 2014), and what an occurrence model
+    /// says as the contribution of what it foresees; of money that of the count and that of the money of one. The same base and sum.
     Approximate,
 }
 
@@ -274,13 +274,11 @@ impl Explainer<'_> {
             }
             ProbabilityModel::Rate(rate) => self.constant(log_odds(*rate)),
         };
-        // A blend takes log odds of probabilities that are a little away from 0 and 1.
-        let (least, most) = (log_odds(0.0), log_odds(1.0));
-        let base = said.base.clamp(least, most);
+        let base = limited(said.base);
         for mut row in said.contributions.rows_mut() {
             let score = said.base + row.sum();
-            if base != said.base || !(least..=most).contains(&score) {
-                scale_to(&mut row, score.clamp(least, most) - base);
+            if base != said.base || limited(score) != score {
+                scale_to(&mut row, limited(score) - base);
             }
         }
         said.base = base;
@@ -371,7 +369,9 @@ impl Foreseer<'_> {
         let is_column = self.foresight.is_some();
         let rounded = |outcome: f64| if is_column { f64::from(outcome as f32) } else { outcome };
         let of = |expectation: &Expectation| scale(rounded(outcome(expectation)));
-        let base = of(&self.model.expect_of(&self.reference, self.horizon_days)?);
+        let reference = self.model.expect_of(&self.reference, self.horizon_days)?;
+        let amounts = |expected: &Expectation| [rounded(expected.occurrences), rounded(expected.value)];
+        let base = of(&reference);
         let mut contributions = Array2::zeros((self.seen.len(), self.width));
         let [_, days, ..] = self.inputs;
         for (row, seen) in self.seen.iter().enumerate() {
@@ -382,8 +382,15 @@ impl Foreseer<'_> {
             };
             match (self.detail, self.foresight) {
                 (Detail::Approximate, Some(first)) => {
-                    let expected = of(&self.model.expect_of(seen, self.horizon_days)?);
-                    contributions[[row, first + self.place()]] = expected - base;
+                    let expected = self.model.expect_of(seen, self.horizon_days)?;
+                    let change = of(&expected) - base;
+                    if self.kind == TargetKind::Amount {
+                        let [of_count, of_money] = of_both(change, amounts(&expected), amounts(&reference));
+                        contributions[[row, first + COUNT]] = of_count;
+                        contributions[[row, first + VALUE]] = of_money;
+                    } else {
+                        contributions[[row, first + place_of(self.kind)]] = change;
+                    }
                 }
                 _ => {
                     let money = self.kind == TargetKind::Amount;
@@ -396,20 +403,33 @@ impl Foreseer<'_> {
         }
         Ok(Said { base, contributions })
     }
+}
 
-    /// Which of what is foreseen the member is.
-    fn place(&self) -> usize {
-        match self.kind {
-            TargetKind::Absence | TargetKind::Presence => NONE,
-            TargetKind::Count => COUNT,
-            TargetKind::Amount => VALUE,
-        }
+/// Which of what is foreseen a member for this kind of target is.
+pub(super) fn place_of(kind: TargetKind) -> usize {
+    match kind {
+        TargetKind::Absence | TargetKind::Presence => NONE,
+        TargetKind::Count => COUNT,
+        TargetKind::Amount => VALUE,
+    }
+}
+
+/// A change of foreseen money as that of the count and that of the money of one: the logarithm of a product is a sum. What is
+/// foreseen and the reference are a count and money each; without logarithms all of it is the money's.
+pub(super) fn of_both(change: f64, [count, value]: [f64; 2], [count_before, value_before]: [f64; 2]) -> [f64; 2] {
+    let logarithm = (value / value_before).ln();
+    let of_count = change * (count / count_before).ln() / logarithm;
+    if value > 0.0 && value_before > 0.0 && logarithm != 0.0 && of_count.is_finite() {
+        [of_count, change - of_count]
+    } else {
+        [0.0, change]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundle::{Listener, TargetScorer};
     use crate::config::Config;
     use crate::features::{FeatureTable, RowRequest, Sweep};
     use crate::models::blend::{Blend, Member, probability_of};
@@ -469,6 +489,9 @@ mod tests {
                 }
                 column => column.scores(&rows.view()).unwrap().unwrap(),
             };
+            if detail == Detail::Approximate {
+                hold(parameters, fitted, &rows, &found);
+            }
             for (got, want) in found.scores().into_iter().zip(want) {
                 // Sums of some hundred numbers; a probability of 1 − 1e-3 knows its log odds to 1e-12.
                 assert!((got - want).abs() <= 1e-9 * want.abs().max(1.0), "{detail:?}: {got} {want}");
@@ -476,6 +499,38 @@ mod tests {
             largest = found.contributions.iter().fold(largest, |largest, one| largest.max(one.abs()));
         });
         largest
+    }
+
+    /// What is heard of rows.
+    #[derive(Default)]
+    struct Heard(Vec<Vec<f64>>);
+
+    impl Listener for Heard {
+        fn hear(&mut self, row: usize, _: &[f32], contributions: &[f64]) {
+            assert_eq!(row, self.0.len());
+            self.0.push(contributions.to_vec());
+        }
+    }
+
+    /// The scorer of every night against the models one by one: predictions bit for bit, contributions but for the order of sums.
+    fn hold(parameters: &Parameters, fitted: &FittedTarget, rows: &TargetRows, found: &Contributions) {
+        let scorer = TargetScorer::new(parameters, fitted, true).unwrap();
+        let own = rows.view().foresight.unwrap();
+        let (features, foreseen) = rows.columns.view().split_at(Axis(1), own);
+        let features = features.to_owned();
+        let mut heard = Heard::default();
+        let scores = scorer.score(features.view(), Some(foreseen), rows.view().tenure, Some(&mut heard)).unwrap();
+        let want = fitted.columns[0].scores(&rows.view()).unwrap().unwrap();
+        assert_eq!(scores.predictions[0], want, "the same bits");
+        let again = scorer.score(features.view(), Some(foreseen), rows.view().tenure, None).unwrap();
+        assert_eq!(again.predictions[0], want);
+        for (row, heard) in heard.0.iter().enumerate() {
+            let mut want = found.contributions.row(row).to_vec();
+            want.resize(heard.len(), 0.0);
+            for (source, (got, want)) in heard.iter().zip(want).enumerate() {
+                assert!((got - want).abs() <= 1e-9 * want.abs().max(1.0), "row {row}, source {source}: {got} {want}");
+            }
+        }
     }
 
     #[test]

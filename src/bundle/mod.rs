@@ -12,6 +12,7 @@ mod customers;
 mod parameters;
 mod reference;
 mod rows;
+mod scorer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ pub use customers::CustomerFilter;
 pub use parameters::{Cuts, ExpectedModel, FittedColumn, FittedTarget, Parameters, ProbabilityModel};
 pub use reference::Reference;
 pub use rows::TargetRows;
+pub use scorer::{Listener, TargetScorer, TargetScores};
 
 /// Version of the files of a bundle. It rises when a release writes what an earlier one cannot read.
 pub const FORMAT: u32 = 1;

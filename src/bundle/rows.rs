@@ -50,7 +50,7 @@ impl TargetRows {
             None => (features.to_owned(), Vec::new()),
         };
         let prepared = fitted.preparation.as_ref().map(|preparation| preparation.apply(columns.view())).transpose()?;
-        let shared = fitted.shared.as_ref().map(|trees| trees.predict(columns.view())).transpose()?;
+        let shared = fitted.shared.as_ref().map(|trees| trees.raw(columns.view())).transpose()?;
         Ok(Self {
             columns,
             histories,

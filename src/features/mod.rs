@@ -37,6 +37,7 @@ mod tables;
 mod tally;
 mod unfinished;
 mod windows;
+mod words;
 
 pub use attributes::{Attribute, AttributeKind};
 pub use catalogue::{Feature, Group, Kind, Plan, Unit, slug, slugs};
@@ -52,3 +53,4 @@ pub use selection::{Selection, SelectionError};
 pub(crate) use sweep::is_order_line;
 pub use sweep::{Sweep, Walker};
 pub use table::{FeatureTable, RowKey, RowRequest};
+pub use words::{Lexicon, Silence, Words};

@@ -45,15 +45,19 @@ impl<M> Blend<M> {
         Self { members: vec![Member { weight: 1.0, model }] }
     }
 
-    /// Probabilities of rows, combined as log odds; `of` gives those of one member.
+    /// Probabilities of rows, combined as log odds; `of` gives those of one member, `log_odds_of` their log odds.
     ///
     /// # Errors
-    /// Those of `of`.
-    pub fn probabilities<E>(&self, of: impl Fn(&M) -> Result<Vec<f64>, E>) -> Result<Vec<f64>, E> {
+    /// Those of `of` and `log_odds_of`.
+    pub fn probabilities<E>(
+        &self,
+        of: impl Fn(&M) -> Result<Vec<f64>, E>,
+        log_odds_of: impl Fn(&M) -> Result<Vec<f64>, E>,
+    ) -> Result<Vec<f64>, E> {
         match &self.members[..] {
             [one] => of(&one.model),
             members => {
-                let scores = combined(members, |model| Ok(of(model)?.into_iter().map(log_odds).collect()))?;
+                let scores = combined(members, |model| Ok(log_odds_of(model)?.into_iter().map(limited).collect()))?;
                 Ok(scores.into_iter().map(probability_of).collect())
             }
         }
@@ -86,6 +90,14 @@ pub fn log_odds(probability: f64) -> f64 {
     let p = probability.clamp(MARGIN, 1.0 - MARGIN);
     p.ln() - (-p).ln_1p()
 }
+
+/// Log odds as a blend takes them: those of a probability that is kept 1e-9 away from 0 and 1.
+pub fn limited(score: f64) -> f64 {
+    score.clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS)
+}
+
+/// ln((1 − 1e-9) / 1e-9).
+const MOST_LOG_ODDS: f64 = 20.723_265_835_946_411;
 
 /// 1 / (1 + e^−z).
 pub fn probability_of(log_odds: f64) -> f64 {

@@ -16,7 +16,7 @@ mod solve;
 
 use linfa::DatasetBase;
 use linfa::traits::{Fit, PredictInplace};
-use ndarray::{Array1, ArrayBase, ArrayView2, ArrayViewMut1, Axis, Data, Ix1, Ix2};
+use ndarray::{Array1, ArrayBase, ArrayView1, ArrayView2, ArrayViewMut1, Axis, Data, Ix1, Ix2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -246,6 +246,24 @@ impl LogisticModel {
         let mut probabilities = Array1::zeros(features.nrows());
         self.fill(features, probabilities.view_mut());
         Ok(probabilities)
+    }
+
+    /// Log odds of each row of n × p `features`.
+    ///
+    /// # Errors
+    /// As [`probabilities`](Self::probabilities).
+    pub fn log_odds(&self, features: ArrayView2<f64>) -> Result<Array1<f64>, FitError> {
+        if features.ncols() != self.coefficients.len() {
+            return Err(FitError::WrongWidth { expected: self.coefficients.len(), got: features.ncols() });
+        }
+        if let Some((row, column, value)) = find_value(features, |x: f64| !x.is_finite()) {
+            return Err(FitError::NonFinite { row, column, value });
+        }
+        let of_row = |row: ArrayView1<f64>| {
+            let product: f64 = row.iter().zip(&self.coefficients).map(|(x, w)| x * w).sum();
+            product + self.intercept
+        };
+        Ok(features.rows().into_iter().map(of_row).collect())
     }
 
     fn fill(&self, features: ArrayView2<f64>, mut out: ArrayViewMut1<f64>) {

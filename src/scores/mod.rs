@@ -14,6 +14,7 @@ mod manifest;
 mod partitions;
 mod predict;
 pub mod realised;
+mod reasons;
 mod schema;
 mod stages;
 mod volume;
@@ -125,8 +126,9 @@ pub fn score(
     let basis = BasisPlans::new(parameters);
     let request = RowRequest { as_of, share: 1.0 };
     let predictor = Predictor::new(parameters, &basis, timelines, &options.exclusions, request, options.with_features)?;
+    let predictor = predictor.with_reasons(&bundle.manifest.config.currency)?;
     let parts: Vec<PartitionScores> = timelines.map_parts(|index, part| predictor.part(index, part))?;
-    let table = write::Table::new(bundle, parts, options.with_features);
+    let table = write::Table::new(bundle, parts, predictor.tellers(), options.with_features);
     if table.rows() == 0 {
         return Err(ScoreError::NoPopulation { as_of }.into());
     }

@@ -3,14 +3,16 @@
 use arrow::array::StringArray;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
+use super::reasons::{Reason, Teller, explained_targets};
 use super::stages::Rhythm;
-use crate::bundle::{FittedColumn, FittedTarget, Parameters, TargetRows};
+use crate::bundle::{FittedColumn, Listener, Parameters, TargetScorer};
 use crate::error::Error;
-use crate::features::{FeatureTable, Plan, RowRequest, Sweep};
+use crate::features::{FeatureTable, Plan, RowRequest, Silence, Sweep};
 use crate::labels::EligibleRows;
 use crate::lists::Exclusions;
 use crate::models::occurrence::{Expectation, SubjectReader};
-use crate::time::Day;
+use crate::models::occurrence_features::foreseen;
+use crate::time::{Day, Horizon};
 use crate::timeline::{History, Partition, Timelines};
 use crate::training::quantity;
 
@@ -28,6 +30,10 @@ pub(super) struct PartitionScores {
     pub(super) average_gap: Vec<f64>,
     pub(super) churn_factor: Vec<f64>,
     pub(super) spend: Vec<f64>,
+    /// Days since the last order, and the usual gap; NaN without one.
+    pub(super) silences: Vec<Silence>,
+    /// For each target that is explained, [`MOST_REASONS`](super::reasons::MOST_REASONS) a row.
+    pub(super) reasons: Vec<Vec<Reason>>,
     /// Rows × features of the catalogue, when they are to be written.
     pub(super) features: Option<Array2<f32>>,
     pub(super) stages: Vec<&'static str>,
@@ -43,6 +49,8 @@ struct Positions {
     average_gap: usize,
     last_gap: usize,
     churn_factor: usize,
+    days_since_last: usize,
+    usual_gap: usize,
     spend: Option<usize>,
 }
 
@@ -61,6 +69,8 @@ impl BasisPlans {
             "average_days_between_orders",
             "last_days_between_orders",
             "churn_factor",
+            "days_since_last_order",
+            "usual_gap_days",
             "spend",
         ];
         let eligible = parameters.plans.iter().enumerate().map(|(index, plan)| {
@@ -75,6 +85,32 @@ impl BasisPlans {
 }
 
 const TENURE_DAYS: &str = "tenure_days";
+
+/// What occurrence models foresee of the customers of a part: targets share it.
+struct Outlook<'a> {
+    parameters: &'a Parameters,
+    as_of: Day,
+    known: Vec<(usize, Horizon, Array2<f32>)>,
+}
+
+impl Outlook<'_> {
+    fn foreseen(
+        &mut self,
+        model: usize,
+        horizon: Horizon,
+        histories: &dyn Fn(usize) -> Vec<Option<History>>,
+    ) -> Result<ArrayView2<'_, f32>, Error> {
+        let place = match self.known.iter().position(|(known, at, _)| (*known, *at) == (model, horizon)) {
+            Some(place) => place,
+            None => {
+                let values = foreseen(&self.parameters.occurrences[model], &histories(model), self.as_of, horizon)?;
+                self.known.push((model, horizon, values));
+                self.known.len() - 1
+            }
+        };
+        Ok(self.known[place].2.view())
+    }
+}
 
 /// A bundle's models made ready for one set of timelines and one day.
 pub(super) struct Predictor<'a> {
@@ -93,6 +129,10 @@ pub(super) struct Predictor<'a> {
     eligible: Vec<EligibleRows<'a>>,
     readers: Vec<SubjectReader>,
     order_model: Option<usize>,
+    /// One for each target.
+    scorers: Vec<TargetScorer<'a>>,
+    /// Of each target that is explained.
+    tellers: Vec<(usize, Teller)>,
 }
 
 impl<'a> Predictor<'a> {
@@ -128,12 +168,36 @@ impl<'a> Predictor<'a> {
                 average_gap: needed("average_days_between_orders"),
                 last_gap: needed("last_days_between_orders"),
                 churn_factor: needed("churn_factor"),
+                days_since_last: needed("days_since_last_order"),
+                usual_gap: needed("usual_gap_days"),
                 spend: position("spend"),
             },
             eligible: eligible.collect::<Result<_, _>>()?,
             readers: parameters.occurrences.iter().map(|model| model.subject.reader(&timelines.vocabularies)).collect(),
             order_model,
+            scorers: parameters
+                .targets
+                .iter()
+                .map(|fitted| TargetScorer::new(parameters, fitted, false))
+                .collect::<Result<_, _>>()?,
+            tellers: Vec::new(),
         })
+    }
+
+    /// The same, which tells why, too; money in `currency`.
+    pub(super) fn with_reasons(mut self, currency: &str) -> Result<Self, Error> {
+        for (target, _) in explained_targets(self.parameters) {
+            let fitted = &self.parameters.targets[target];
+            self.scorers[target] = TargetScorer::new(self.parameters, fitted, true)?;
+            let teller = Teller::new(self.parameters, fitted, &self.scorers[target], currency);
+            self.tellers.push((target, teller));
+        }
+        Ok(self)
+    }
+
+    /// How the predictions of the targets that are explained are told.
+    pub(super) fn tellers(&self) -> &[(usize, Teller)] {
+        &self.tellers
     }
 
     /// Scores of the customers of a part, which is number `index`.
@@ -153,17 +217,24 @@ impl<'a> Predictor<'a> {
                 .map(|customer| self.readers[model].history(timeline(customer), self.request.as_of))
                 .collect()
         };
+        let mut outlook = Outlook { parameters: self.parameters, as_of: self.request.as_of, known: Vec::new() };
         let mut predictions = Vec::new();
-        for (fitted, eligible) in self.parameters.targets.iter().zip(&self.eligible) {
+        let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); self.tellers.len()];
+        for (target, (fitted, eligible)) in self.parameters.targets.iter().zip(&self.eligible).enumerate() {
             let holds = |row: ArrayView1<f32>| eligible.holds(row.as_slice().expect("rows are contiguous"));
             let is_eligible: Vec<bool> = about[fitted.plan].view().axis_iter(Axis(0)).map(holds).collect();
-            predictions.extend(self.target(fitted, &is_eligible, of_plans[fitted.plan].view(), &tenure, &histories)?);
+            let rows = of_plans[fitted.plan].view();
+            let told = self.tellers.iter().position(|(explained, _)| *explained == target);
+            let reasons = told.map(|place| &mut reasons[place]);
+            predictions.extend(self.target(target, &is_eligible, rows, &tenure, &histories, &mut outlook, reasons)?);
         }
         let column = |index: usize| rows.column(index).iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
         let positions = &self.positions;
         let order_days = column(positions.order_days);
         let (average_gap, last_gap) = (column(positions.average_gap), column(positions.last_gap));
         let churn_factor = column(positions.churn_factor);
+        let gaps = column(positions.days_since_last).into_iter().zip(column(positions.usual_gap));
+        let silences = gaps.map(|(days_since_last, usual_gap)| Silence { days_since_last, usual_gap }).collect();
         let (alive, days_to_next) = match self.order_model {
             Some(model) => {
                 let histories = histories(model);
@@ -207,6 +278,8 @@ impl<'a> Predictor<'a> {
             ids: ids.into_iter().map(Some).collect(),
             excluded_until,
             spend: positions.spend.map_or_else(Vec::new, column),
+            silences,
+            reasons,
             alive,
             days_to_next,
             average_gap,
@@ -229,17 +302,30 @@ impl<'a> Predictor<'a> {
 
     fn target(
         &self,
-        fitted: &FittedTarget,
+        target: usize,
         is_eligible: &[bool],
         rows: ArrayView2<f32>,
         tenure: &[f32],
         histories: &dyn Fn(usize) -> Vec<Option<History>>,
+        outlook: &mut Outlook,
+        reasons: Option<&mut Vec<Reason>>,
     ) -> Result<Vec<Vec<f64>>, Error> {
+        let (fitted, scorer) = (&self.parameters.targets[target], &self.scorers[target]);
+        let teller = self.tellers.iter().find(|(explained, _)| *explained == target).map(|(_, teller)| teller);
         let target = &fitted.target;
         let horizon = target.horizon.days();
-        let rows = TargetRows::new(self.parameters, fitted, rows, tenure, histories, self.request.as_of)?;
+        let foreseen = match fitted.foresight {
+            Some(model) => Some(outlook.foreseen(model, target.horizon, histories)?),
+            None => None,
+        };
+        let mut choice = teller.map(|teller| teller.choice(rows.nrows()));
+        let listener = choice.as_mut().map(|choice| choice as &mut dyn Listener);
+        let scores = scorer.score(rows, foreseen, tenure, listener)?;
+        if let (Some(reasons), Some(choice)) = (reasons, choice) {
+            *reasons = choice.into_reasons();
+        }
         let mut predictions = Vec::with_capacity(fitted.columns.len());
-        for column in &fitted.columns {
+        for (column, scored) in fitted.columns.iter().zip(scores.predictions) {
             let mut values: Vec<f64> = match column {
                 FittedColumn::Occurrence { occurrence, prior } => {
                     let expected = self.expect(*occurrence, &histories(*occurrence), horizon)?;
@@ -249,7 +335,7 @@ impl<'a> Predictor<'a> {
                     };
                     expected.iter().enumerate().map(one).collect()
                 }
-                column => column.scores(&rows.view())?.expect("a column that needs no histories"),
+                _ => scored,
             };
             for (value, &is_eligible) in values.iter_mut().zip(is_eligible) {
                 if !is_eligible {

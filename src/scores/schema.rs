@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
-use crate::bundle::Parameters;
+use super::reasons::{explained_targets, reasons_type};
+use crate::bundle::{Parameters, Scale};
 use crate::config::TargetKind;
 use crate::features::{Feature, Unit};
 use crate::labels::Target;
@@ -185,6 +186,24 @@ pub(super) fn schema(parameters: &Parameters, currency: &str, features: &[Featur
     if category_target(parameters).is_some() {
         let item = Arc::new(Field::new("item", DataType::Struct(category_fields()), false));
         fields.push(field("top_categories", DataType::List(item), true, &note("the five most probable")));
+    }
+    for (target, name) in explained_targets(parameters) {
+        let target = &parameters.targets[target].target;
+        let scale = match Scale::of(target.kind) {
+            Scale::Money => money(),
+            other => other.name().to_string(),
+        };
+        let what = format!(
+            "the three things that moved `{}` most, the strongest first; features that tell the same are one",
+            target.columns()[0]
+        );
+        let notes = [
+            ("note", what),
+            ("unit", format!("`effect`: {scale}; `value`: that of the feature")),
+            ("method", "approximate contributions of the models that predicted (Saabas 2014 in trees)".to_string()),
+            ("label", target.sentence(None)),
+        ];
+        fields.push(field(name, reasons_type(), true, &notes));
     }
     fields.push(field("holdout", DataType::Boolean, false, &note("nobody in it should be contacted")));
     let until = "the first day on which an excluded customer may be contacted again; null when they may be at as_of";

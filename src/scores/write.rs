@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use super::predict::PartitionScores;
 use super::realised::Estimate;
+use super::reasons::{MOST_REASONS, ReasonsBuilder, Teller};
 use super::schema::{
     Extras, SCHEMA_VERSION, at_risk, category_fields, category_target, extras, is_column_of_its_own, schema,
     value_at_risk,
@@ -53,6 +54,8 @@ pub(super) struct Table<'a> {
     order: Vec<Place>,
     /// Name of each prediction column.
     columns: Vec<String>,
+    /// How the targets that are explained are told.
+    tellers: &'a [(usize, Teller)],
     with_features: bool,
 }
 
@@ -69,7 +72,12 @@ where
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(bundle: &'a Bundle, partitions: Vec<PartitionScores>, with_features: bool) -> Self {
+    pub(super) fn new(
+        bundle: &'a Bundle,
+        partitions: Vec<PartitionScores>,
+        tellers: &'a [(usize, Teller)],
+        with_features: bool,
+    ) -> Self {
         let mut order: Vec<Place> = partitions
             .iter()
             .flat_map(|scores| {
@@ -79,7 +87,7 @@ impl<'a> Table<'a> {
         let columns = bundle.parameters.targets.iter().flat_map(|fitted| fitted.target.columns()).collect();
         let id = |place: &Place| partitions[place.partition as usize].ids.value(place.row as usize);
         order.par_sort_unstable_by(|a, b| id(a).cmp(id(b)));
-        Self { bundle, partitions, order, columns, with_features }
+        Self { bundle, partitions, order, columns, tellers, with_features }
     }
 
     pub(super) fn parts(&self) -> &[PartitionScores] {
@@ -323,6 +331,10 @@ impl<'a> Table<'a> {
         if let Some(target) = category_target(&self.bundle.parameters) {
             arrays.push(self.top_categories(target, places));
         }
+        for (place, (target, teller)) in self.tellers.iter().enumerate() {
+            let column: usize = targets[..*target].iter().map(|fitted| fitted.columns.len()).sum();
+            arrays.push(self.reasons(place, teller, column, places));
+        }
         let config = &self.bundle.manifest.config.scores;
         let salt = salt(&config.holdout_salt);
         let held_out = |&place: &Place| {
@@ -354,6 +366,17 @@ impl<'a> Table<'a> {
             }
         }
         RecordBatch::try_new(schema.clone(), arrays).expect("one array for each field")
+    }
+
+    /// Why the prediction of a column is what it is; null where the customer is not eligible.
+    fn reasons(&self, place: usize, teller: &Teller, column: usize, places: &[Place]) -> ArrayRef {
+        let mut builder = ReasonsBuilder::new(teller, places.len());
+        for &row_place in places {
+            let (scores, row) = self.scores(row_place);
+            let reasons = &scores.reasons[place][row * MOST_REASONS..(row + 1) * MOST_REASONS];
+            builder.push((!scores.predictions[column][row].is_nan()).then_some(reasons), scores.silences[row]);
+        }
+        builder.finish()
     }
 
     /// The most probable categories of each row; null where the customer is not eligible.

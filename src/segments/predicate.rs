@@ -10,7 +10,7 @@ use super::error::SegmentsError;
 use crate::predicate::{Planner, PredicateProblem};
 
 /// Score columns whose names do not follow from a target (contract §4).
-const SCORE_COLUMNS: [&str; 17] = [
+const SCORE_COLUMNS: [&str; 18] = [
     "customer_id",
     "as_of",
     "status",
@@ -22,6 +22,7 @@ const SCORE_COLUMNS: [&str; 17] = [
     "value_tier",
     "top_categories",
     "reasons",
+    "value_reasons",
     "holdout",
     "excluded_until",
     "bundle_id",

@@ -105,6 +105,32 @@ impl BoostedModel {
     }
 }
 
+/// Of each leaf, what the questions on the way to it change, summed by column in the order in which they are first asked about: the
+/// contributions of [`saabas`], known before any row.
+pub(super) fn ways(tree: &Tree) -> Vec<Vec<(u32, f64)>> {
+    let means = node_means(tree);
+    let mut ways = vec![Vec::new(); tree.leaves().len()];
+    let mut open = vec![(tree.root(), Vec::<(u32, f64)>::new())];
+    while let Some((at, way)) = open.pop() {
+        match at {
+            Child::Leaf(leaf) => ways[leaf] = way,
+            Child::Split(split) => {
+                let node = &tree.splits()[split];
+                for child in node.children {
+                    let mut way = way.clone();
+                    let change = mean_at(tree, &means, child) - mean_at(tree, &means, at);
+                    match way.iter_mut().find(|(column, _)| *column == node.feature as u32) {
+                        Some((_, sum)) => *sum += change,
+                        None => way.push((node.feature as u32, change)),
+                    }
+                    open.push((child, way));
+                }
+            }
+        }
+    }
+    ways
+}
+
 fn saabas(tree: &Tree, means: &[f64], row: ArrayView1<f32>, out: &mut ArrayViewMut1<f64>) {
     let mut at = tree.root();
     while let Child::Split(split) = at {

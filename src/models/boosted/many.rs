@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::model::BoostedModel;
+use super::predict::Walker;
 use super::tree::Tree;
 use super::{Objective, first_infinity};
 use crate::models::FitError;
@@ -82,6 +83,44 @@ impl TryFrom<StoredMany> for ManyModel {
     }
 }
 
+/// The trees of a model of many outputs made ready for many rows, block by block on the calling thread.
+pub struct ManyForest<'a> {
+    model: &'a ManyModel,
+    walker: Walker<'a>,
+    /// By node: the tree of its leaf, and where the leaf's values start.
+    starts: Vec<(u32, u32)>,
+}
+
+/// Rows that pass through all trees at a time.
+const ROWS: usize = 64;
+
+impl ManyForest<'_> {
+    /// Raw scores, row by row, of `rows`, each of as many values as the model has columns.
+    ///
+    /// # Panics
+    /// When `rows` holds other than a row for each row of scores.
+    pub fn raw(&self, rows: &[f32], scores: &mut [f64]) {
+        let (width, outputs) = (self.model.columns, self.model.outputs());
+        assert_eq!(rows.len() * outputs, scores.len() * width, "a row for each row of scores");
+        scores.chunks_exact_mut(outputs).for_each(|scores| scores.copy_from_slice(&self.model.constants));
+        if width == 0 {
+            return; // no column, no split, and nothing learned beyond the constants
+        }
+        for (rows, scores) in rows.chunks(ROWS * width).zip(scores.chunks_mut(ROWS * outputs)) {
+            let mut ends = [0u32; ROWS];
+            let ends = &mut ends[..rows.len() / width];
+            for tree in 0..self.walker.trees() {
+                self.walker.ends(tree, rows, width, ends);
+                for (scores, &end) in scores.chunks_exact_mut(outputs).zip(&*ends) {
+                    let (tree, start) = self.starts[end as usize];
+                    let values = &self.model.trees[tree as usize].values[start as usize..][..outputs];
+                    scores.iter_mut().zip(values).for_each(|(score, value)| *score += value);
+                }
+            }
+        }
+    }
+}
+
 impl ManyModel {
     /// Number of outputs.
     pub fn outputs(&self) -> usize {
@@ -134,21 +173,28 @@ impl ManyModel {
             return Err(FitError::WrongWidth { expected: self.columns, got: rows.ncols() });
         }
         first_infinity(rows)?;
-        let outputs = self.outputs();
-        let mut scores = Array2::zeros((rows.nrows(), outputs));
-        let tasks = scores.axis_chunks_iter_mut(Axis(0), 64).into_par_iter();
-        tasks.zip(rows.axis_chunks_iter(Axis(0), 64)).for_each(|(mut scores, rows)| {
-            for (mut scores, row) in scores.rows_mut().into_iter().zip(rows.rows()) {
-                let scores = scores.as_slice_mut().expect("a standard layout is contiguous");
-                scores.copy_from_slice(&self.constants);
-                for ManyTree { tree, values } in &self.trees {
-                    let leaf = tree.leaf_of(|feature| row[feature].into());
-                    let values = &values[leaf * outputs..(leaf + 1) * outputs];
-                    scores.iter_mut().zip(values).for_each(|(score, value)| *score += value);
-                }
-            }
+        let mut scores = Array2::zeros((rows.nrows(), self.outputs()));
+        let forest = self.forest();
+        let tasks = scores.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter();
+        tasks.zip(rows.axis_chunks_iter(Axis(0), ROWS)).for_each(|(mut scores, rows)| {
+            let rows = rows.as_standard_layout();
+            let rows = rows.as_slice().expect("a standard layout is contiguous");
+            forest.raw(rows, scores.as_slice_mut().expect("whole rows of a standard layout are contiguous"));
         });
         Ok(scores)
+    }
+
+    /// The trees made ready for many rows.
+    pub fn forest(&self) -> ManyForest<'_> {
+        let trees: Vec<&Tree> = self.trees.iter().map(|tree| &tree.tree).collect();
+        let walker = Walker::new(trees.iter().copied());
+        let starts = walker.by_node(&trees, (0, 0), |tree, leaf| (tree as u32, (leaf * self.outputs()) as u32));
+        ManyForest { model: self, walker, starts }
+    }
+
+    /// What the outputs' scores are.
+    pub fn objective(&self) -> Objective {
+        self.objective
     }
 
     /// Predictions, n × K.

@@ -47,9 +47,10 @@ use super::{CHUNK_ROWS, FitError, find_value};
 
 pub use bins::Binned;
 pub use lightgbm::LightGbmError;
-pub use many::{ManyModel, ManyTargets};
+pub use many::{ManyForest, ManyModel, ManyTargets};
 pub use model::{BoostedModel, Importance};
 pub use objective::Objective;
+pub use predict::Forest;
 pub use tree::{Child, Leaf, Missing, Question, Split, Tree};
 
 /// Settings of a fit.

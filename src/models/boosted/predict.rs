@@ -30,11 +30,17 @@ enum Walk<'a> {
     General(&'a Tree),
 }
 
-struct Walker<'a> {
+/// A tree among the nodes of all.
+struct Route<'a> {
+    walk: Walk<'a>,
+    /// The node of its first leaf; the others follow in their order.
+    first_leaf: u32,
+}
+
+/// Trees whose nodes lie side by side. Where a row ends is told as the number of a node.
+pub(super) struct Walker<'a> {
     nodes: Vec<Node>,
-    /// Of each node that is a leaf.
-    values: Vec<f64>,
-    walks: Vec<Walk<'a>>,
+    routes: Vec<Route<'a>>,
 }
 
 /// The largest `f32` up to `threshold`: for a `f32` x, x <= one exactly where x <= the other.
@@ -44,75 +50,82 @@ fn as_f32(threshold: f64) -> f32 {
 }
 
 impl<'a> Walker<'a> {
-    fn new(trees: &'a [Tree]) -> Self {
-        let mut walker = Self { nodes: Vec::new(), values: Vec::new(), walks: Vec::with_capacity(trees.len()) };
+    pub(super) fn new(trees: impl Iterator<Item = &'a Tree>) -> Self {
+        let mut walker = Self { nodes: Vec::new(), routes: Vec::new() };
         for tree in trees {
-            let walk = walker.add(tree);
-            walker.walks.push(walk);
+            let route = walker.add(tree);
+            walker.routes.push(route);
         }
         walker
     }
 
-    fn add(&mut self, tree: &'a Tree) -> Walk<'a> {
-        let (root, first_leaf) = (self.nodes.len(), self.nodes.len() + tree.splits().len());
+    fn add(&mut self, tree: &'a Tree) -> Route<'a> {
+        let root = self.nodes.len();
+        let mut walk = Walk::Fast(root as u32, tree.depth());
+        let is_fast = |split: &super::Split| {
+            matches!(split.question, Question::AtMost(_)) && matches!(split.missing, Missing::Left | Missing::Right)
+        };
+        if !tree.splits().iter().all(is_fast) {
+            walk = Walk::General(tree);
+        }
+        let splits = if matches!(walk, Walk::Fast(..)) { tree.splits() } else { &[] };
+        let first_leaf = root + splits.len();
         let place = |child| match child {
             Child::Split(at) => (root + at) as u32,
             Child::Leaf(at) => (first_leaf + at) as u32,
         };
-        for split in tree.splits() {
-            let missing = match split.missing {
-                Missing::Left => MISSING_LEFT,
-                Missing::Right => 0,
-                _ => u32::MAX,
-            };
-            let (&Question::AtMost(threshold), true) = (&split.question, missing != u32::MAX) else {
-                self.nodes.truncate(root);
-                self.values.truncate(root);
-                return Walk::General(tree);
-            };
+        for split in splits {
+            let Question::AtMost(threshold) = split.question else { unreachable!("only numeric questions are fast") };
+            let missing = if split.missing == Missing::Left { MISSING_LEFT } else { 0 };
             let feature = split.feature as u32 | missing;
             self.nodes.push(Node { threshold: as_f32(threshold), feature, children: split.children.map(place) });
-            self.values.push(0.0);
         }
-        for (at, leaf) in tree.leaves().iter().enumerate() {
+        for at in 0..tree.leaves().len() {
             let here = (first_leaf + at) as u32;
             self.nodes.push(Node { threshold: 0.0, feature: 0, children: [here; 2] });
-            self.values.push(leaf.value);
         }
-        Walk::Fast(root as u32, tree.depth())
+        Route { walk, first_leaf: first_leaf as u32 }
     }
 
-    /// Adds the leaves of `rows`, each of `width` values, to their `scores`.
-    fn add_scores(&self, rows: &[f32], width: usize, scores: &mut [f64]) {
-        for walk in &self.walks {
-            match walk {
-                Walk::General(tree) => {
-                    for (row, score) in rows.chunks_exact(width).zip(scores.iter_mut()) {
-                        *score += tree.leaves()[tree.leaf_of(|feature| row[feature].into())].value;
-                    }
+    /// Number of trees.
+    pub(super) fn trees(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// One entry for each node: what `of` says of the leaf of a tree, `none` of a split.
+    pub(super) fn by_node<T: Clone>(&self, trees: &[&Tree], none: T, of: impl Fn(usize, usize) -> T) -> Vec<T> {
+        let mut all = vec![none; self.nodes.len()];
+        for (tree, route) in self.routes.iter().enumerate() {
+            for leaf in 0..trees[tree].leaves().len() {
+                all[route.first_leaf as usize + leaf] = of(tree, leaf);
+            }
+        }
+        all
+    }
+
+    /// The node of the leaf of a tree in which each of `rows`, of `width` values, ends.
+    pub(super) fn ends(&self, tree: usize, rows: &[f32], width: usize, ends: &mut [u32]) {
+        let route = &self.routes[tree];
+        match route.walk {
+            Walk::General(tree) => {
+                for (row, end) in rows.chunks_exact(width).zip(ends) {
+                    *end = route.first_leaf + tree.leaf_of(|feature| row[feature].into()) as u32;
                 }
-                Walk::Fast(root, depth) => {
-                    let whole = scores.len() / ABREAST * ABREAST;
-                    let (abreast, rest) = scores.split_at_mut(whole);
-                    let groups = rows.chunks_exact(width * ABREAST).zip(abreast.chunks_exact_mut(ABREAST));
-                    for (rows, scores) in groups {
-                        let mut at = [*root; ABREAST];
-                        for _ in 0..*depth {
-                            for lane in 0..ABREAST {
-                                at[lane] = self.step(at[lane], &rows[lane * width..(lane + 1) * width]);
-                            }
-                        }
+            }
+            Walk::Fast(root, depth) => {
+                let whole = ends.len() / ABREAST * ABREAST;
+                let (abreast, rest) = ends.split_at_mut(whole);
+                for (rows, ends) in rows.chunks_exact(width * ABREAST).zip(abreast.chunks_exact_mut(ABREAST)) {
+                    let mut at = [root; ABREAST];
+                    for _ in 0..depth {
                         for lane in 0..ABREAST {
-                            scores[lane] += self.values[at[lane] as usize];
+                            at[lane] = self.step(at[lane], &rows[lane * width..(lane + 1) * width]);
                         }
                     }
-                    for (row, score) in rows[whole * width..].chunks_exact(width).zip(rest) {
-                        let mut at = *root;
-                        for _ in 0..*depth {
-                            at = self.step(at, row);
-                        }
-                        *score += self.values[at as usize];
-                    }
+                    ends.copy_from_slice(&at);
+                }
+                for (row, end) in rows[whole * width..].chunks_exact(width).zip(rest) {
+                    *end = (0..depth).fold(root, |at, _| self.step(at, row));
                 }
             }
         }
@@ -127,17 +140,113 @@ impl<'a> Walker<'a> {
     }
 }
 
-impl BoostedModel {
-    /// Adds the trees' values to `scores`.
-    pub(super) fn add_trees(&self, rows: ArrayView2<f32>, scores: &mut [f64]) {
-        let walker = Walker::new(self.trees());
-        let width = rows.ncols();
+/// The trees of a model made ready for many rows, block by block on the calling thread.
+pub struct Forest<'a> {
+    model: &'a BoostedModel,
+    walker: Walker<'a>,
+    /// By node: what its leaf adds to the score.
+    values: Vec<f64>,
+    /// By node: where the contributions of the way to it stand in `changes`.
+    ways: Vec<(u32, u32)>,
+    /// Column, and by how much its questions on a way change the expected score.
+    changes: Vec<(u32, f64)>,
+}
+
+impl<'a> Forest<'a> {
+    pub(super) fn new(model: &'a BoostedModel) -> Self {
+        let trees: Vec<&Tree> = model.trees().iter().collect();
+        let walker = Walker::new(trees.iter().copied());
+        let values = walker.by_node(&trees, 0.0, |tree, leaf| trees[tree].leaves()[leaf].value);
+        let mut changes = Vec::new();
+        let ways: Vec<Vec<(u32, u32)>> = trees
+            .iter()
+            .map(|tree| {
+                let ways = super::contributions::ways(tree).into_iter().map(|way| {
+                    let start = changes.len() as u32;
+                    changes.extend(way);
+                    (start, changes.len() as u32)
+                });
+                ways.collect()
+            })
+            .collect();
+        let ways = walker.by_node(&trees, (0, 0), |tree, leaf| ways[tree][leaf]);
+        Self { model, walker, values, ways, changes }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'a BoostedModel {
+        self.model
+    }
+
+    /// Raw scores of `rows`, each of as many values as the model has columns, one after another. With `ends`, where each row ends in each
+    /// tree is kept there for [`add_changes`](Self::add_changes).
+    ///
+    /// # Panics
+    /// When `rows` holds other than a row for each score.
+    pub fn raw(&self, rows: &[f32], scores: &mut [f64], mut ends: Option<&mut Vec<u32>>) {
+        let (width, n) = (self.model.columns, scores.len());
+        assert_eq!(rows.len(), n * width, "a row for each score");
+        scores.fill(self.model.constant);
+        if let Some(ends) = &mut ends {
+            ends.clear();
+        }
         if width == 0 {
             return; // no column, no split: the trees are leaves, and those of our own have been folded into the constant
         }
+        for (start, scores) in scores.chunks_mut(ROWS).enumerate() {
+            let rows = &rows[start * ROWS * width..][..scores.len() * width];
+            let mut places = [0u32; ROWS];
+            let places = &mut places[..scores.len()];
+            for tree in 0..self.walker.trees() {
+                self.walker.ends(tree, rows, width, places);
+                scores.iter_mut().zip(&*places).for_each(|(score, &end)| *score += self.values[end as usize]);
+                if let Some(ends) = &mut ends {
+                    ends.extend_from_slice(places);
+                }
+            }
+        }
+    }
+
+    /// Adds `factor` times the approximate contributions of row number `row` of `rows` to `out`, one place a column. `ends` are those
+    /// of [`raw`](Self::raw) of the same rows.
+    pub fn add_changes(&self, ends: &[u32], rows: usize, row: usize, factor: f64, out: &mut [f64]) {
+        // Blocks of rows, and in each tree after tree.
+        let (block, place) = (row / ROWS, row % ROWS);
+        let block_rows = (rows - block * ROWS).min(ROWS);
+        let start = block * ROWS * self.walker.trees();
+        for tree in 0..self.walker.trees() {
+            let (from, to) = self.ways[ends[start + tree * block_rows + place] as usize];
+            for &(column, change) in &self.changes[from as usize..to as usize] {
+                out[column as usize] += factor * change;
+            }
+        }
+    }
+}
+
+impl BoostedModel {
+    /// The trees made ready for many rows.
+    pub fn forest(&self) -> Forest<'_> {
+        Forest::new(self)
+    }
+
+    /// Adds the trees' values to `scores`.
+    pub(super) fn add_trees(&self, rows: ArrayView2<f32>, scores: &mut [f64]) {
+        let trees: Vec<&Tree> = self.trees().iter().collect();
+        let walker = Walker::new(trees.iter().copied());
+        let values = walker.by_node(&trees, 0.0, |tree, leaf| trees[tree].leaves()[leaf].value);
+        let width = rows.ncols();
+        if width == 0 {
+            return; // as above
+        }
         scores.par_chunks_mut(ROWS).zip(rows.axis_chunks_iter(Axis(0), ROWS)).for_each(|(scores, rows)| {
             let rows = rows.as_standard_layout();
-            walker.add_scores(rows.as_slice().expect("a standard layout is contiguous"), width, scores);
+            let rows = rows.as_slice().expect("a standard layout is contiguous");
+            let mut places = [0u32; ROWS];
+            let places = &mut places[..scores.len()];
+            for tree in 0..walker.trees() {
+                walker.ends(tree, rows, width, places);
+                scores.iter_mut().zip(&*places).for_each(|(score, &end)| *score += values[end as usize]);
+            }
         });
     }
 }

@@ -212,3 +212,41 @@ fn importance_counts_splits_and_gains() {
     assert_eq!(importance.iter().map(|column| column.splits).sum::<u64>(), splits as u64);
     assert!([0, 1, 2, 3].iter().all(|column| importance[*column].gain > importance[4].gain), "{importance:?}");
 }
+
+#[test]
+fn trees_made_ready_for_many_rows_tell_the_same() {
+    let rows = rows(300);
+    let mut models: Vec<(BoostedModel, Array2<f32>)> = OBJECTIVES
+        .map(|objective| {
+            let labels = labels(objective, &rows);
+            (settings(objective).fit_rows(rows.view(), Targets::of(&labels), None).unwrap(), rows.clone())
+        })
+        .into();
+    // Categories, and zeros that count as missing, are asked about in another way.
+    for (_, text, said) in FILES {
+        let said: Said = serde_json::from_str(said).unwrap();
+        let model = BoostedModel::from_lightgbm(text).unwrap();
+        let cell = |(row, column): (usize, usize)| said.rows[row][column].unwrap_or(f32::NAN);
+        let rows = Array2::from_shape_fn((said.rows.len(), 4), cell);
+        models.push((model, rows));
+    }
+    for (model, rows) in models {
+        let forest = model.forest();
+        let n = rows.nrows();
+        let (mut scores, mut ends) = (vec![0.0; n], vec![7; 3]);
+        forest.raw(rows.as_slice().unwrap(), &mut scores, Some(&mut ends));
+        assert_eq!(scores, model.raw(rows.view()).unwrap().to_vec(), "the same bits");
+        let mut alone = vec![0.0; n];
+        forest.raw(rows.as_slice().unwrap(), &mut alone, None);
+        assert_eq!(alone, scores);
+        let want = model.approximate_contributions(rows.view()).unwrap();
+        for row in 0..n {
+            let mut got = vec![0.0; model.columns()];
+            forest.add_changes(&ends, n, row, 2.0, &mut got);
+            for (column, got) in got.into_iter().enumerate() {
+                close(got, 2.0 * want[[row, column]], "a contribution");
+            }
+            close(want[[row, model.columns()]], model.expected(), "what contributions start from");
+        }
+    }
+}
