@@ -184,6 +184,9 @@ pub struct TrainingConfig {
     pub slide_days: u16,
     pub cutoffs: usize,
     pub min_history_days: u16,
+    /// 0 in bundles that are older than the setting.
+    #[serde(default)]
+    pub half_life_horizons: f32,
     pub max_rows: usize,
     pub max_rows_per_category: usize,
     pub trials: usize,
@@ -343,6 +346,9 @@ impl Config {
             "1 to 60",
             self.training.cutoffs.to_string(),
         )?;
+        let half_life = self.training.half_life_horizons;
+        let is_usual = half_life == 0.0 || (0.01..=1000.0).contains(&half_life);
+        range(is_usual, "training.half_life_horizons", "0, or 0.01 to 1000", half_life.to_string())?;
         let trials = self.training.trials;
         let most = crate::training::MOST_TRIALS;
         range((1..=most).contains(&trials), "training.trials", "1 to 8", trials.to_string())?;

@@ -39,11 +39,17 @@ const FIRST_RUNG: usize = 20_000;
 pub(super) struct Lesson<'a> {
     pub(super) labels: &'a [f64],
     pub(super) offset: Option<&'a [f64]>,
+    pub(super) weights: Option<&'a [f64]>,
 }
 
-impl Lesson<'_> {
-    fn targets<'b>(&'b self, weights: Option<&'b [f64]>) -> Targets<'b> {
-        Targets { labels: self.labels, weights, offset: self.offset }
+impl<'a> Lesson<'a> {
+    /// Rows that count alike, where scores start from nothing.
+    pub(super) fn of(labels: &'a [f64]) -> Self {
+        Self { labels, offset: None, weights: None }
+    }
+
+    fn targets(&self) -> Targets<'a> {
+        Targets { labels: self.labels, weights: self.weights, offset: self.offset }
     }
 }
 
@@ -104,7 +110,8 @@ pub(super) fn search(
     while left.len() > 1 {
         let weights: Option<Vec<f64>> = (share < 1.0).then(|| {
             let wanted = |&hash: &u64| crate::timeline::sample_fraction(hash, RUNG_SALT) < share;
-            hashes.iter().map(|hash| f64::from(u8::from(wanted(hash)))).collect()
+            let of = |(row, hash)| if wanted(hash) { train.weights.map_or(1.0, |weights| weights[row]) } else { 0.0 };
+            hashes.iter().enumerate().map(of).collect()
         });
         let mut losses: Vec<(f64, usize)> = Vec::with_capacity(left.len());
         for &trial in &left {
@@ -114,8 +121,8 @@ pub(super) fn search(
             let settings = candidate(trial, objective, (rows as f64 * share) as usize, seed);
             let fitted = settings.fit_binned(
                 &bins.train,
-                train.targets(weights.as_deref()),
-                Some((&bins.validate, validate.targets(None))),
+                Targets { weights: weights.as_deref().or(train.weights), ..train.targets() },
+                Some((&bins.validate, validate.targets())),
             );
             // A share of the customers may be too few to learn anything from: the others decide.
             let Ok(model) = fitted else { continue };
@@ -139,6 +146,33 @@ pub(super) fn search(
 /// Salt of the customers of each rung.
 const RUNG_SALT: u64 = 3;
 
+/// Of few rows so many fits with other seeds are averaged, as long as they see no more than [`BAGGED_ROWS`] in all.
+const MOST_BAGS: usize = 5;
+const BAGGED_ROWS: usize = 80_000;
+
+fn bags(rows: usize) -> usize {
+    (BAGGED_ROWS / rows.max(1)).clamp(1, MOST_BAGS)
+}
+
+/// The model of settings whose rounds are known: the mean of several fits where rows are few.
+pub(super) fn fit(settings: &BoostedTrees, bins: &Binned, targets: Targets) -> Result<BoostedModel, FitError> {
+    let of = |bag: usize| {
+        let seed = settings.seed.wrapping_add(bag as u64);
+        BoostedTrees { seed, ..settings.clone() }.fit_binned(bins, targets, None)
+    };
+    Ok(BoostedModel::mean_of((0..bags(bins.rows())).map(of).collect::<Result<_, _>>()?))
+}
+
+/// The same for rows that no other fit shares.
+pub(super) fn fit_rows(
+    settings: &BoostedTrees,
+    rows: ArrayView2<f32>,
+    targets: Targets,
+) -> Result<BoostedModel, FitError> {
+    let bins = Binned::fit(rows, &[], settings.max_bins, targets.weights)?;
+    fit(settings, &bins, targets)
+}
+
 /// A fit to all training rows that stops where the validation loss is least, and settings with so many rounds and no
 /// stop, for fits that have no such rows.
 pub(super) fn settle(
@@ -147,10 +181,10 @@ pub(super) fn settle(
     train: Lesson,
     validate: Lesson,
 ) -> Result<(BoostedTrees, BoostedModel), FitError> {
-    let model =
-        settings.fit_binned(&bins.train, train.targets(None), Some((&bins.validate, validate.targets(None))))?;
-    let rounds = model.trees().len();
-    Ok((BoostedTrees { rounds, early_stopping_rounds: None, ..settings }, model))
+    let model = settings.fit_binned(&bins.train, train.targets(), Some((&bins.validate, validate.targets())))?;
+    let settings = BoostedTrees { rounds: model.trees().len(), early_stopping_rounds: None, ..settings };
+    let model = if bags(bins.train.rows()) > 1 { fit(&settings, &bins.train, train.targets())? } else { model };
+    Ok((settings, model))
 }
 
 /// The same settings for another objective.

@@ -77,7 +77,7 @@ impl JudgedTrees {
         let binned = Binned::fit(train.columns.view(), &[], settings.max_bins, None)?;
         let others = binned.more(validate.columns.view())?;
         let (lesson, check) = (labels(train), labels(validate));
-        let targets = ManyTargets { labels: lesson.view(), weights: None };
+        let targets = ManyTargets { labels: lesson.view(), weights: train.weights() };
         let check = ManyTargets { labels: check.view(), weights: None };
         let trees = settings.fit_many(&binned, targets, Some((&others, check)))?;
         let rounds = trees.rounds().to_vec();
@@ -95,7 +95,8 @@ impl JudgedTrees {
         let settings = BoostedTrees { rounds, early_stopping_rounds: None, ..self.settings.clone() };
         let binned = Binned::fit(shipped.columns.view(), &[], settings.max_bins, None)?;
         let labels = shipped.rows.table().select(Axis(1), &self.outputs);
-        settings.fit_many(&binned, ManyTargets { labels: labels.view(), weights: None }, None)?.limited_to(&self.rounds)
+        let targets = ManyTargets { labels: labels.view(), weights: shipped.weights() };
+        settings.fit_many(&binned, targets, None)?.limited_to(&self.rounds)
     }
 }
 
@@ -156,7 +157,7 @@ pub(super) fn fit(
         }
         let mut members = Vec::new();
         if found.weights[0] > 0.0 {
-            let model = logistic(shipped, &labels, settings(found.penalty), None, warm.model.as_ref());
+            let model = logistic(shipped, &labels, settings(found.penalty), warm.model.as_ref());
             let model = ProbabilityModel::Logistic(model.map_err(broken)?);
             members.push(Member { weight: found.weights[0], model });
         }
@@ -198,7 +199,7 @@ fn choose(
     warm.penalty = Some(penalty);
     found.penalty = penalty;
     let labels = judged.train.rows.flags(column);
-    let model = logistic(&judged.train, &labels, settings(penalty), None, warm.model.as_ref())?;
+    let model = logistic(&judged.train, &labels, settings(penalty), warm.model.as_ref())?;
     let linear = probabilities(&model, &judged.validate)?;
     warm.model = Some(model);
     let boosted = trees.map(|(trees, output)| trees.validate.column(output).to_vec());

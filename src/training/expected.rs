@@ -16,7 +16,7 @@ use crate::config::TargetKind;
 use crate::labels::Target;
 use crate::models::FitError;
 use crate::models::blend::{Blend, Member, weights_of_amounts};
-use crate::models::boosted::{BoostedTrees, Objective, Targets};
+use crate::models::boosted::{BoostedTrees, Objective};
 use crate::models::interval::Intervals;
 use crate::models::occurrence::{Expectation, OccurrenceModel, TenurePrior};
 use crate::split::Split;
@@ -99,11 +99,11 @@ impl Recipe {
         Ok(match self {
             Self::Occurrence => ExpectedModel::Occurrence { prior: foreseen_prior(rows, 0) },
             Self::Boosted(settings) => {
-                ExpectedModel::Boosted(settings.fit_rows(columns, Targets::of(&labels), None)?)
+                ExpectedModel::Boosted(boosting::fit_rows(settings, columns, rows.targets(&labels))?)
             }
             Self::Corrected(settings) => {
                 let Correction { offset, least, prior } = Correction::of(rows)?;
-                let model = settings.fit_rows(columns, Targets::of(&labels).offset_by(&offset), None)?;
+                let model = boosting::fit_rows(settings, columns, rows.targets(&labels).offset_by(&offset))?;
                 ExpectedModel::Corrected { model, least, prior }
             }
             Self::Mean => ExpectedModel::Mean(mean(&labels)),
@@ -272,8 +272,8 @@ impl Single<'_> {
             };
             let bins = Bins::new(train.columns.view(), validate.columns.view())?;
             let (labels, outcomes) = (amounts(&train.rows), amounts(&validate.rows));
-            let lesson = Lesson { labels: &labels, offset: None };
-            let check = Lesson { labels: &outcomes, offset: None };
+            let lesson = Lesson { weights: train.weights(), ..Lesson::of(&labels) };
+            let check = Lesson::of(&outcomes);
             if settings.is_none() {
                 let training = &self.material.config.training;
                 let found = boosting::search(&bins, lesson, check, &train.rows.hashes(), objective, training)?;

@@ -8,8 +8,10 @@ use crate::bundle::{ModelRows, Reference};
 use crate::features::RowKey;
 use crate::labels::Target;
 use crate::models::FitError;
+use crate::models::boosted::Targets;
 use crate::models::occurrence_inputs::Seen;
 use crate::models::prepare::Preparation;
+use crate::time::Day;
 use crate::timeline::{History, SpillError};
 
 /// The rows of one target for one purpose.
@@ -19,6 +21,7 @@ pub(super) struct Inputs {
     pub(super) columns: Array2<f32>,
     /// The same as logistic models take them.
     pub(super) prepared: Option<Array2<f64>>,
+    weights: Option<Vec<f64>>,
     tenure: Vec<f32>,
     foresight: Option<usize>,
     kind: crate::config::TargetKind,
@@ -36,7 +39,26 @@ impl Inputs {
             }
             None => (features, None),
         };
-        Self { rows, columns, prepared: None, tenure, foresight, kind: target.kind }
+        let half_life = f64::from(material.config.training.half_life_horizons) * f64::from(target.horizon.days());
+        let days: Vec<Day> = rows.keys.iter().map(|key| material.as_of(key)).collect();
+        // Preferences change more slowly than habits, and a group has few who want it: there every cut-off is needed.
+        let weights = if target.per_group { None } else { weights_by_age(&days, half_life) };
+        Self { rows, columns, prepared: None, weights, tenure, foresight, kind: target.kind }
+    }
+
+    /// What each row counts in a fit; `None` where all count alike.
+    pub(super) fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
+    /// Labels with these weights, as trees take them.
+    pub(super) fn targets<'a>(&'a self, labels: &'a [f64]) -> Targets<'a> {
+        Targets { weights: self.weights(), ..Targets::of(labels) }
+    }
+
+    /// Some of these weights.
+    pub(super) fn weights_of(&self, rows: &[usize]) -> Option<Vec<f64>> {
+        self.weights().map(|weights| rows.iter().map(|&row| weights[row]).collect())
     }
 
     /// With what logistic models look at.
@@ -74,6 +96,21 @@ impl Inputs {
     }
 }
 
+/// Weights that halve with every `half_life` days between a row's cut-off and the newest, 1 in the mean, so that penalties
+/// keep their meaning: what customers do changes, and what they did lately says most about what they will do next.
+/// `None` where all rows count alike: one cut-off, or a half-life of 0.
+fn weights_by_age(cut_offs: &[Day], half_life: f64) -> Option<Vec<f64>> {
+    let newest = *cut_offs.iter().max()?;
+    if half_life <= 0.0 || cut_offs.iter().all(|&day| day == newest) {
+        return None;
+    }
+    let mut weights: Vec<f64> =
+        cut_offs.iter().map(|day| (-f64::from(newest.since(*day)) / half_life).exp2()).collect();
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    weights.iter_mut().for_each(|weight| *weight /= mean);
+    Some(weights)
+}
+
 /// The rows of the judged fit.
 pub(super) struct Judged {
     pub(super) train: Inputs,
@@ -102,5 +139,22 @@ impl Judged {
         [&mut self.train, &mut self.validate, &mut self.test]
             .into_iter()
             .try_for_each(|inputs| inputs.prepare(preparation))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_halve_with_every_half_life_and_are_one_in_the_mean() {
+        let days = [Day(100), Day(70), Day(40), Day(100)];
+        let weights = weights_by_age(&days, 30.0).unwrap();
+        for (got, want) in weights.iter().zip([1.0, 0.5, 0.25, 1.0]) {
+            assert!((got - want / (2.75 / 4.0)).abs() < 1e-15, "{weights:?}");
+        }
+        assert_eq!(weights_by_age(&days, 0.0), None);
+        assert_eq!(weights_by_age(&[Day(7); 3], 30.0), None);
+        assert_eq!(weights_by_age(&[], 30.0), None);
     }
 }

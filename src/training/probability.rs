@@ -113,13 +113,12 @@ pub(super) fn logistic(
     rows: &Inputs,
     labels: &[bool],
     settings: PenalisedLogistic,
-    weights: Option<&[f64]>,
     warm: Option<&LogisticModel>,
 ) -> Result<LogisticModel, FitError> {
     let matrix = rows.prepared.as_ref().expect("prepared for logistic models").view();
     match warm.filter(|warm| warm.coefficients.len() == matrix.ncols()) {
-        Some(warm) => settings.fit_from(warm, matrix, labels, weights),
-        None => settings.fit_rows(matrix, labels, weights),
+        Some(warm) => settings.fit_from(warm, matrix, labels, rows.weights()),
+        None => settings.fit_rows(matrix, labels, rows.weights()),
     }
 }
 
@@ -134,7 +133,7 @@ pub(super) fn best_penalty(judged: &Judged, column: usize) -> Result<f64, FitErr
     let mut former: Option<LogisticModel> = None;
     for alpha in PENALTIES {
         let settings = PenalisedLogistic { alpha, solver: Solver::Parallel, ..PenalisedLogistic::default() };
-        let model = logistic(&judged.train, &labels, settings, None, former.as_ref())?;
+        let model = logistic(&judged.train, &labels, settings, former.as_ref())?;
         let validate = judged.validate.prepared.as_ref().expect("prepared with the training rows");
         let scores = model.probabilities(validate.view())?.to_vec();
         let loss = crate::metrics::calibration::log_loss(&outcomes, &scores).unwrap_or(f64::INFINITY);
@@ -198,7 +197,7 @@ impl Single<'_> {
                 .warnings
                 .push(format!("{}: too few labels before the test window to calibrate or judge it.", self.name));
             let settings = PenalisedLogistic { alpha: PENALTY, ..PenalisedLogistic::default() };
-            let model = logistic(shipped, &labels, settings, None, None).map_err(|source| self.broken(source))?;
+            let model = logistic(shipped, &labels, settings, None).map_err(|source| self.broken(source))?;
             self.weigh_by_coefficients(&model, preparation, trained);
             return Ok(uncalibrated(Blend::only(ProbabilityModel::Logistic(model))));
         };
@@ -227,11 +226,11 @@ impl Single<'_> {
             let model = match member {
                 LOGISTIC => {
                     let settings = PenalisedLogistic { alpha: found.penalty, ..PenalisedLogistic::default() };
-                    ProbabilityModel::Logistic(logistic(shipped, labels, settings, None, None)?)
+                    ProbabilityModel::Logistic(logistic(shipped, labels, settings, None)?)
                 }
                 BOOSTED => {
                     let labels = numbers(labels);
-                    let model = found.boosted.fit_rows(shipped.columns.view(), Targets::of(&labels), None)?;
+                    let model = boosting::fit_rows(&found.boosted, shipped.columns.view(), shipped.targets(&labels))?;
                     ProbabilityModel::Boosted(model)
                 }
                 _ => ProbabilityModel::Occurrence { prior: expected::foreseen_prior(shipped, 0) },
@@ -254,11 +253,11 @@ impl Single<'_> {
         let (labels, outcomes) = (train.rows.flags(0), validate.rows.flags(0));
         let penalty = best_penalty(judged, 0).map_err(broken)?;
         let alpha_settings = PenalisedLogistic { alpha: penalty, ..PenalisedLogistic::default() };
-        let linear = logistic(train, &labels, alpha_settings, None, None).map_err(broken)?;
+        let linear = logistic(train, &labels, alpha_settings, None).map_err(broken)?;
         let (lesson, check) = (numbers(&labels), numbers(&outcomes));
         let bins = Bins::new(train.columns.view(), validate.columns.view()).map_err(broken)?;
-        let lesson = Lesson { labels: &lesson, offset: None };
-        let check = Lesson { labels: &check, offset: None };
+        let lesson = Lesson { weights: train.weights(), ..Lesson::of(&lesson) };
+        let check = Lesson::of(&check);
         let training = &self.material.config.training;
         if settings.is_none() {
             let hashes = train.rows.hashes();
@@ -339,10 +338,12 @@ impl Single<'_> {
             if inside.is_empty() || smaller_class(&others) < LEAST_OF_A_CLASS / 2 {
                 continue; // too few to learn from: the other rows of the pool decide
             }
-            let linear = alpha_settings.fit_rows(prepared.select(Axis(0), &outside).view(), &others, None)?;
+            let weights = train.weights_of(&outside);
+            let matrix = prepared.select(Axis(0), &outside);
+            let linear = alpha_settings.fit_rows(matrix.view(), &others, weights.as_deref())?;
             let linear = linear.probabilities(prepared.select(Axis(0), &inside).view())?.to_vec();
             let mut weights = vec![0.0; labels.len()];
-            outside.iter().for_each(|&row| weights[row] = 1.0);
+            outside.iter().for_each(|&row| weights[row] = train.weights().map_or(1.0, |all| all[row]));
             let trees = boosted.fit_binned(bins, Targets::of(&lesson).weighted(&weights), None)?;
             let trees = trees.predict(train.columns.select(Axis(0), &inside).view())?.to_vec();
             let mut members = vec![linear, trees];

@@ -50,6 +50,22 @@ pub struct Importance {
 }
 
 impl BoostedModel {
+    /// One model whose raw score is the mean of theirs: fits that differ in their seeds alone make different mistakes, which
+    /// cancel out (Breiman 1996, "Bagging predictors"). It has no validation losses.
+    ///
+    /// # Panics
+    /// Without models, or where they differ in objective or columns.
+    #[must_use]
+    pub fn mean_of(models: Vec<Self>) -> Self {
+        let share = 1.0 / models.len() as f64;
+        let (objective, columns) = (models[0].objective, models[0].columns);
+        assert!(models.iter().all(|model| model.objective == objective && model.columns == columns));
+        let constant = models.iter().map(|model| model.constant).sum::<f64>() * share;
+        let mut trees: Vec<Tree> = models.into_iter().flat_map(|model| model.trees).collect();
+        trees.iter_mut().for_each(|tree| tree.scale(share));
+        Self { objective, columns, constant, trees, validation_losses: Vec::new() }
+    }
+
     /// What the trees were fitted to.
     pub fn objective(&self) -> Objective {
         self.objective

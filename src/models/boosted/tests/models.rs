@@ -250,3 +250,23 @@ fn trees_made_ready_for_many_rows_tell_the_same() {
         }
     }
 }
+
+#[test]
+fn the_mean_of_models_scores_as_they_do_in_the_mean() {
+    let rows = rows(400);
+    let y = labels(Objective::Poisson, &rows);
+    let fit = |seed| {
+        let settings = BoostedTrees { seed, row_fraction: 0.7, ..settings(Objective::Poisson) };
+        settings.fit_rows(rows.view(), Targets::of(&y), None).unwrap()
+    };
+    let models: Vec<BoostedModel> = (1..4).map(fit).collect();
+    let raw: Vec<Vec<f64>> = models.iter().map(|model| model.raw(rows.view()).unwrap().to_vec()).collect();
+    assert!(raw[0] != raw[1], "other seeds see other rows");
+    let expected = models.iter().map(BoostedModel::expected).sum::<f64>() / 3.0;
+    let mean = BoostedModel::mean_of(models);
+    let got = mean.raw(rows.view()).unwrap();
+    for row in 0..400 {
+        close(got[row], (raw[0][row] + raw[1][row] + raw[2][row]) / 3.0, "a mean");
+    }
+    close(mean.expected(), expected, "what contributions start from");
+}
