@@ -1,4 +1,5 @@
-//! Customers per second of scoring: timelines in memory and a fitted bundle to a partition on disk.
+//! Customers per second of scoring: feature columns in memory to a data file (models, reasons, ranks, Parquet), and timelines in
+//! memory to a whole partition, which is mostly the sweep.
 //!
 //! Shops are simulated with a fixed seed, the bundle is fitted and the events are read before anything is timed.
 
@@ -6,7 +7,7 @@ use bellwether::config::{Config, GatesConfig};
 use bellwether::lists::{Exclusions, ListFiles, Lists};
 use bellwether::pipeline::{FitOptions, fit, read_timelines};
 use bellwether::progress::Silent;
-use bellwether::scores::{ScoreFormat, ScoreOptions, score};
+use bellwether::scores::{ScoreFormat, ScoreOptions, from_columns, score};
 use bellwether::simulate::{Simulation, simulate};
 use bellwether::timeline::Budget;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -65,7 +66,13 @@ fn scoring(criterion: &mut Criterion) {
             exclusions: Exclusions::default(),
         };
         group.throughput(Throughput::Elements(timelines.customers() as u64));
-        group.bench_function(BenchmarkId::new("score", size), |bencher| {
+        let measured = from_columns(&bundle, &timelines, &options, |write| {
+            group.bench_function(BenchmarkId::new("from_columns", size), |bencher| {
+                bencher.iter(|| write().expect("scores"));
+            });
+        });
+        measured.expect("feature columns");
+        group.bench_function(BenchmarkId::new("from_timelines", size), |bencher| {
             bencher.iter(|| score(&bundle, &timelines, data.clone(), &options, Vec::new(), &Silent).expect("scores"));
         });
     }

@@ -12,6 +12,8 @@ mod criteria;
 mod export;
 #[path = "train_then_score/leakage.rs"]
 mod leakage;
+#[path = "train_then_score/reasons.rs"]
+mod reasons;
 #[path = "train_then_score/recovery.rs"]
 mod recovery;
 #[path = "train_then_score/rows.rs"]

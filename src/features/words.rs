@@ -75,7 +75,11 @@ impl<'a> Lexicon<'a> {
     }
 
     fn shape(&self, feature: &Feature, idea: &str) -> Shape {
-        let clause = clause(&feature.note);
+        let mut clause = clause(&feature.note);
+        if let Some((_, days)) = feature.name.rsplit_once("_decayed_") {
+            // What lies further back than the half-life counts less than half.
+            clause = clause.replace(" to date", &format!(" of late, half-life {} days", days.trim_end_matches('d')));
+        }
         let plain = clause.replace('`', "");
         let lower = lower_first(&plain);
         let number = |before: String, after: String, factor: f64| {
@@ -91,8 +95,10 @@ impl<'a> Lexicon<'a> {
                 return Shape::Flag(what.to_string());
             }
         }
-        if feature.name == "tenure_days" {
-            return number("customer for ".into(), " days".into(), 1.0);
+        match feature.name.as_str() {
+            "tenure_days" => return number("customer for ".into(), " days".into(), 1.0),
+            "usual_gap_days" => return number("usual gap between orders: ".into(), " days".into(), 1.0),
+            _ => {}
         }
         if let Some(what) = since(&clause) {
             return number(String::new(), format!(" days since the {what}"), 1.0);
@@ -118,7 +124,10 @@ impl<'a> Lexicon<'a> {
             && let Some(of) = plain.strip_prefix("Share of ")
             && of.len() <= LONGEST_CLAUSE
         {
-            return number(String::new(), format!(" % of {of}"), 100.0);
+            return match of.contains(" in all ") {
+                true => number(format!("{lower}: "), " %".to_string(), 100.0),
+                false => number(String::new(), format!(" % of {of}"), 100.0),
+            };
         }
         if feature.unit == Unit::Count && counts(&clause) {
             return number(String::new(), format!(" {lower}"), 1.0);
@@ -224,15 +233,24 @@ const RHYTHM: &str = "rhythm";
 const SPEND: &str = "spend";
 
 impl Words {
+    /// Whether the sentence for a value is how long the last order is ago, whatever the feature.
+    pub fn is_of_silence(&self, value: f32) -> bool {
+        match &self.shape {
+            Shape::Rhythm(Some(_)) => value.is_nan() || value <= 0.0,
+            Shape::Rhythm(None) => true,
+            _ => false,
+        }
+    }
+
     /// Appends the sentence for a value, NaN where missing, of a customer whose last order is so long ago.
     pub fn tell(&self, value: f32, silence: Silence, text: &mut String) {
         let number = f64::from(value);
         match &self.shape {
-            Shape::Rhythm(Some(count)) if number > 0.0 => {
+            _ if self.is_of_silence(value) => silence.tell(text),
+            Shape::Rhythm(count) => {
                 push_number(text, number);
-                text.push_str(count);
+                text.push_str(count.as_deref().unwrap_or_default());
             }
-            Shape::Rhythm(_) => silence.tell(text),
             _ if value.is_nan() => text.push_str(&self.missing),
             Shape::Flag(what) => {
                 text.push_str(if value >= 0.5 { "" } else { "not so: " });
@@ -407,6 +425,15 @@ mod tests {
                 Some(0.0),
                 "channel web",
                 "not so: the first order line came by channel web",
+            ),
+            ("events_decayed_30d", 7.46, Some(2.7), "activity", "7.46 events of late, half-life 30 days (usual: 2.7)"),
+            ("spend_decayed_90d", 20.0, None, "spend", "spent 20 EUR of late, half-life 90 days"),
+            (
+                "order_share_category_ski",
+                0.5,
+                Some(0.0),
+                "category ski",
+                "share of category Ski in all order lines with a category: 50 % (usual: 0 %)",
             ),
             ("median_days_between_orders", f32::NAN, None, "gaps", "median_days_between_orders is not known"),
         ];

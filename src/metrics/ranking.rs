@@ -265,6 +265,18 @@ pub fn permilles(scores: &[f64]) -> Vec<u16> {
     ranks
 }
 
+/// Both [`percentiles`] and [`permilles`], for the cost of one.
+pub fn percentiles_and_permilles(scores: &[f64]) -> (Vec<u8>, Vec<u16>) {
+    let (mut percentiles, mut permilles) = (vec![0; scores.len()], vec![0; scores.len()]);
+    let n = scores.iter().filter(|score| !score.is_nan()).count() as u64;
+    // With as many parts as rows, a rank is how many do not exceed the score.
+    rank(scores, n, |row, not_above| {
+        percentiles[row] = (100 * not_above).div_ceil(n).max(1) as u8;
+        permilles[row] = (1000 * not_above).div_ceil(n).max(1) as u16;
+    });
+    (percentiles, permilles)
+}
+
 fn rank(scores: &[f64], parts: u64, mut put: impl FnMut(usize, u64)) {
     let (rows, ranked): (Vec<usize>, Vec<f64>) =
         scores.iter().copied().enumerate().filter(|(_, score)| !score.is_nan()).unzip();
@@ -282,6 +294,15 @@ fn rank(scores: &[f64], parts: u64, mut put: impl FnMut(usize, u64)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_ranks_at_once_are_each_of_them() {
+        let nan = f64::NAN;
+        let tied: Vec<f64> = (0..2357).map(|row| f64::from(row * 7919 % 401) / 7.0).collect();
+        for scores in [vec![], vec![nan], vec![1.0], vec![0.3, nan, 0.3, -1.0, f64::INFINITY, 0.0, -0.0], tied] {
+            assert_eq!(percentiles_and_permilles(&scores), (percentiles(&scores), permilles(&scores)));
+        }
+    }
 
     #[test] // SQL CUME_DIST·100
     fn percentiles_of_equal_scores_are_equal() {

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{GatesConfig, TargetKind};
 use crate::features::RowRequest;
 use crate::lists::Exclusions;
+use rayon::prelude::*;
 
 use crate::bundle::Bundle;
 use crate::error::{Error, ExitCode, Explain, FileError, Reason};
@@ -203,6 +204,36 @@ pub fn score(
         Ok::<ScoreManifest, FileError>(manifest)
     })?;
     Ok((manifest, target))
+}
+
+/// Calls `measure` with a function that scores everybody from feature columns that are there already, and writes the data file
+/// of the partition: applying models, reasons, ranks and Parquet, as [`score`] does. It returns the rows. What this takes is what
+/// `benches/score.rs` reports.
+///
+/// Memory: the feature columns of all customers.
+///
+/// # Errors
+/// Timelines that cannot be read back, a reference customer beyond the range of a model.
+pub fn from_columns<R>(
+    bundle: &Bundle,
+    timelines: &Timelines,
+    options: &ScoreOptions,
+    measure: impl FnOnce(&dyn Fn() -> Result<usize, Error>) -> R,
+) -> Result<R, Error> {
+    let parameters = &bundle.parameters;
+    let basis = BasisPlans::new(parameters);
+    let request = RowRequest { as_of: options.as_of, share: 1.0 };
+    let predictor = Predictor::new(parameters, &basis, timelines, &options.exclusions, request, options.with_features)?;
+    let predictor = predictor.with_reasons(&bundle.manifest.config.currency)?;
+    let columns =
+        timelines.map_parts(|index, part| Ok::<_, crate::timeline::SpillError>(predictor.columns(index, part)))?;
+    std::fs::create_dir_all(&options.out).map_err(FileError::at("create the folder", &options.out))?;
+    Ok(measure(&|| {
+        let parts = columns.par_iter().map(|known| predictor.scores(known)).collect::<Result<Vec<_>, Error>>()?;
+        let table = write::Table::new(bundle, parts, predictor.tellers(), options.with_features);
+        table.write(&options.out.join(options.format.file_name()), options.format, options.as_of)?;
+        Ok(table.rows())
+    }))
 }
 
 /// Whether the gates that are known before anything is scored let a run go on.

@@ -1,6 +1,8 @@
 //! Predictions of one partition: the bundle's models applied to the rows of a day.
 
-use arrow::array::StringArray;
+use std::sync::Arc;
+
+use arrow::array::{Array, StringArray};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 use super::reasons::{Reason, Teller, explained_targets};
@@ -35,7 +37,7 @@ pub(super) struct PartitionScores {
     /// For each target that is explained, [`MOST_REASONS`](super::reasons::MOST_REASONS) a row.
     pub(super) reasons: Vec<Vec<Reason>>,
     /// Rows × features of the catalogue, when they are to be written.
-    pub(super) features: Option<Array2<f32>>,
+    pub(super) features: Option<Arc<Array2<f32>>>,
     pub(super) stages: Vec<&'static str>,
     pub(super) statuses: Vec<&'static str>,
     /// The first day on which the customer may be contacted again; `None` when they may be now.
@@ -86,6 +88,21 @@ impl BasisPlans {
 
 const TENURE_DAYS: &str = "tenure_days";
 
+/// What is known of the customers of one part: what scores are made from.
+pub(super) struct PartColumns {
+    partition: u32,
+    hashes: Vec<u64>,
+    ids: StringArray,
+    basis: Array2<f32>,
+    /// One for each plan of the targets.
+    plans: Vec<Array2<f32>>,
+    /// Of each plan what says who its targets are about.
+    eligible: Vec<Array2<f32>>,
+    catalogue: Option<Arc<Array2<f32>>>,
+    /// Of each occurrence model.
+    histories: Vec<Vec<Option<History>>>,
+}
+
 /// What occurrence models foresee of the customers of a part: targets share it.
 struct Outlook<'a> {
     parameters: &'a Parameters,
@@ -98,12 +115,12 @@ impl Outlook<'_> {
         &mut self,
         model: usize,
         horizon: Horizon,
-        histories: &dyn Fn(usize) -> Vec<Option<History>>,
+        histories: &[Option<History>],
     ) -> Result<ArrayView2<'_, f32>, Error> {
         let place = match self.known.iter().position(|(known, at, _)| (*known, *at) == (model, horizon)) {
             Some(place) => place,
             None => {
-                let values = foreseen(&self.parameters.occurrences[model], &histories(model), self.as_of, horizon)?;
+                let values = foreseen(&self.parameters.occurrences[model], histories, self.as_of, horizon)?;
                 self.known.push((model, horizon, values));
                 self.known.len() - 1
             }
@@ -202,31 +219,46 @@ impl<'a> Predictor<'a> {
 
     /// Scores of the customers of a part, which is number `index`.
     pub(super) fn part(&self, index: usize, part: &Partition) -> Result<PartitionScores, Error> {
+        self.scores(&self.columns(index, part))
+    }
+
+    /// What is known of the customers of a part, which is number `index`: what scores are made from.
+    pub(super) fn columns(&self, index: usize, part: &Partition) -> PartColumns {
         let build = |sweep: &Sweep| FeatureTable::build_part(index, part, sweep, &[self.request]);
-        let table = build(&self.basis);
-        let rows = table.view();
-        // Every table has the same customers in the same order: a row depends on what is known, not on the plan.
-        let of_plans: Vec<FeatureTable> = self.sweeps.iter().map(build).collect();
-        let about: Vec<FeatureTable> = self.eligible_sweeps.iter().map(build).collect();
-        let tenure: Vec<f32> = rows.column(self.positions.tenure).to_vec();
-        let customers: Vec<u32> = table.keys.iter().map(|key| key.customer).collect();
-        let histories = |model: usize| -> Vec<Option<History>> {
-            let timeline = |&customer: &u32| part.timeline(customer as usize);
-            customers
-                .iter()
-                .map(|customer| self.readers[model].history(timeline(customer), self.request.as_of))
-                .collect()
+        let basis = build(&self.basis);
+        let customers: Vec<usize> = basis.keys.iter().map(|key| key.customer as usize).collect();
+        let histories_of = |reader: &SubjectReader| -> Vec<Option<History>> {
+            let of = |&customer: &usize| reader.history(part.timeline(customer), self.request.as_of);
+            customers.iter().map(of).collect()
         };
+        PartColumns {
+            partition: index as u32,
+            hashes: customers.iter().map(|&customer| part.hash(customer)).collect(),
+            ids: customers.iter().map(|&customer| Some(part.id(customer).to_string())).collect(),
+            // Every table has the same customers in the same order: a row depends on what is known, not on the plan.
+            plans: self.sweeps.iter().map(|sweep| build(sweep).values).collect(),
+            eligible: self.eligible_sweeps.iter().map(|sweep| build(sweep).values).collect(),
+            catalogue: self.catalogue.as_ref().map(|sweep| Arc::new(build(sweep).values)),
+            histories: self.readers.iter().map(histories_of).collect(),
+            basis: basis.values,
+        }
+    }
+
+    /// Scores of customers of whom so much is known.
+    pub(super) fn scores(&self, known: &PartColumns) -> Result<PartitionScores, Error> {
+        let PartColumns { partition, hashes, ids, basis, plans, eligible: about, catalogue, histories } = known;
+        let rows = basis.view();
+        let tenure: Vec<f32> = rows.column(self.positions.tenure).to_vec();
         let mut outlook = Outlook { parameters: self.parameters, as_of: self.request.as_of, known: Vec::new() };
         let mut predictions = Vec::new();
         let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); self.tellers.len()];
         for (target, (fitted, eligible)) in self.parameters.targets.iter().zip(&self.eligible).enumerate() {
             let holds = |row: ArrayView1<f32>| eligible.holds(row.as_slice().expect("rows are contiguous"));
-            let is_eligible: Vec<bool> = about[fitted.plan].view().axis_iter(Axis(0)).map(holds).collect();
-            let rows = of_plans[fitted.plan].view();
+            let is_eligible: Vec<bool> = about[fitted.plan].axis_iter(Axis(0)).map(holds).collect();
+            let rows = plans[fitted.plan].view();
             let told = self.tellers.iter().position(|(explained, _)| *explained == target);
             let reasons = told.map(|place| &mut reasons[place]);
-            predictions.extend(self.target(target, &is_eligible, rows, &tenure, &histories, &mut outlook, reasons)?);
+            predictions.extend(self.target(target, &is_eligible, rows, &tenure, histories, &mut outlook, reasons)?);
         }
         let column = |index: usize| rows.column(index).iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
         let positions = &self.positions;
@@ -237,22 +269,21 @@ impl<'a> Predictor<'a> {
         let silences = gaps.map(|(days_since_last, usual_gap)| Silence { days_since_last, usual_gap }).collect();
         let (alive, days_to_next) = match self.order_model {
             Some(model) => {
-                let histories = histories(model);
+                let histories = &histories[model];
                 let known: Vec<History> = histories.iter().flatten().copied().collect();
-                let expected = self.expect(model, &histories, 1)?;
+                let expected = self.expect(model, histories, 1)?;
                 let alive = expected.iter().map(|e| e.as_ref().map_or(f64::NAN, |e| e.alive)).collect();
                 let mut next = self.parameters.occurrences[model].days_to_next(&known, self.request.as_of)?.into_iter();
                 let of_one = |history: &Option<History>| history.and_then(|_| next.next().flatten());
                 (alive, histories.iter().map(of_one).map(|days| days.unwrap_or(f64::NAN)).collect())
             }
-            None => (vec![f64::NAN; customers.len()], vec![f64::NAN; customers.len()]),
+            None => (vec![f64::NAN; ids.len()], vec![f64::NAN; ids.len()]),
         };
         let row_is_about = |row: usize| predictions.iter().any(|column: &Vec<f64>| !column[row].is_nan());
-        let ids: Vec<String> = customers.iter().map(|&customer| part.id(customer as usize).to_string()).collect();
-        let until = |id: &String| {
+        let until = |id: &str| {
             if self.exclusions.is_empty() { None } else { self.exclusions.until(id, self.request.as_of) }
         };
-        let excluded_until: Vec<Option<Day>> = ids.iter().map(until).collect();
+        let excluded_until: Vec<Option<Day>> = ids.iter().flatten().map(until).collect();
         let status = |row: usize| match () {
             () if excluded_until[row].is_some() => "excluded",
             () if !row_is_about(row) => "not_applicable",
@@ -271,11 +302,11 @@ impl<'a> Predictor<'a> {
             rhythm.stage()
         };
         Ok(PartitionScores {
-            partition: index as u32,
-            hashes: customers.iter().map(|&customer| part.hash(customer as usize)).collect(),
-            stages: (0..customers.len()).map(stage).collect(),
-            statuses: (0..customers.len()).map(status).collect(),
-            ids: ids.into_iter().map(Some).collect(),
+            partition: *partition,
+            hashes: hashes.clone(),
+            stages: (0..ids.len()).map(stage).collect(),
+            statuses: (0..ids.len()).map(status).collect(),
+            ids: ids.clone(),
             excluded_until,
             spend: positions.spend.map_or_else(Vec::new, column),
             silences,
@@ -285,7 +316,7 @@ impl<'a> Predictor<'a> {
             average_gap,
             churn_factor,
             predictions,
-            features: self.catalogue.as_ref().map(|sweep| build(sweep).values),
+            features: catalogue.clone(),
         })
     }
 
@@ -306,7 +337,7 @@ impl<'a> Predictor<'a> {
         is_eligible: &[bool],
         rows: ArrayView2<f32>,
         tenure: &[f32],
-        histories: &dyn Fn(usize) -> Vec<Option<History>>,
+        histories: &[Vec<Option<History>>],
         outlook: &mut Outlook,
         reasons: Option<&mut Vec<Reason>>,
     ) -> Result<Vec<Vec<f64>>, Error> {
@@ -315,7 +346,7 @@ impl<'a> Predictor<'a> {
         let target = &fitted.target;
         let horizon = target.horizon.days();
         let foreseen = match fitted.foresight {
-            Some(model) => Some(outlook.foreseen(model, target.horizon, histories)?),
+            Some(model) => Some(outlook.foreseen(model, target.horizon, &histories[model])?),
             None => None,
         };
         let mut choice = teller.map(|teller| teller.choice(rows.nrows()));
@@ -328,7 +359,7 @@ impl<'a> Predictor<'a> {
         for (column, scored) in fitted.columns.iter().zip(scores.predictions) {
             let mut values: Vec<f64> = match column {
                 FittedColumn::Occurrence { occurrence, prior } => {
-                    let expected = self.expect(*occurrence, &histories(*occurrence), horizon)?;
+                    let expected = self.expect(*occurrence, &histories[*occurrence], horizon)?;
                     let quantity = quantity(target.kind);
                     let one = |(row, expected): (usize, &Option<Expectation>)| {
                         expected.as_ref().map_or_else(|| prior.mean(tenure[row]), quantity)

@@ -2,7 +2,8 @@
 //!
 //! What each feature adds to a prediction comes from the models that made it ([`TargetScorer`], approximate contributions).
 //! Features that tell the same (`purchases_30d`, `days_since_last_order`, `churn_factor`) are one reason: their contributions are
-//! added, and the one of them that did most in that direction is named.
+//! added, and the one of them that did most in that direction is named; where that is how long the last order is ago, whatever tells it,
+//! `days_since_last_order` is.
 
 use std::sync::Arc;
 
@@ -56,6 +57,9 @@ pub(super) struct Reason {
     value: f32,
     effect: f64,
 }
+
+/// What long silence is told as.
+const SILENCE: &str = "days_since_last_order";
 
 /// No further reason.
 const NONE: Reason = Reason { place: u32::MAX, value: f32::NAN, effect: 0.0 };
@@ -191,9 +195,14 @@ impl<'a> ReasonsBuilder<'a> {
         for reason in reasons.into_iter().flatten().filter(|reason| reason.place != NONE.place) {
             let place = reason.place as usize;
             self.text.clear();
-            self.teller.words[place].tell(reason.value, silence, &mut self.text);
-            self.features.append_value(&self.teller.names[place]);
-            self.values.push((!reason.value.is_nan()).then_some(reason.value));
+            let words = &self.teller.words[place];
+            words.tell(reason.value, silence, &mut self.text);
+            let (name, value) = match words.is_of_silence(reason.value) {
+                true => (SILENCE, silence.days_since_last as f32),
+                false => (self.teller.names[place].as_str(), reason.value),
+            };
+            self.features.append_value(name);
+            self.values.push((!value.is_nan()).then_some(value));
             self.effects.push(reason.effect);
             self.directions.append_value(if reason.effect > 0.0 { "raises" } else { "lowers" });
             self.texts.append_value(&self.text);
@@ -227,6 +236,7 @@ mod tests {
     use crate::models::occurrence_features::tests::{orders, timelines};
     use crate::time::Day;
     use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Float32Type;
 
     fn feature(name: &str, family: &str, unit: Unit, note: &str) -> Feature {
         Feature { name: name.into(), unit, note: note.into(), family: family.into(), columns: Vec::new() }
@@ -288,11 +298,12 @@ mod tests {
         let texts = |name: &str| -> Vec<String> {
             entries.column_by_name(name).unwrap().as_string::<i32>().iter().map(|text| text.unwrap().into()).collect()
         };
-        assert_eq!(texts("feature"), ["churn_factor", "spend", "ski_visits"]);
+        assert_eq!(texts("feature"), ["days_since_last_order", "spend", "ski_visits"]);
         assert_eq!(texts("direction"), ["raises", "lowers", "lowers"]);
         let sentences = ["no order for 63 days; usual gap 21", "spent 50 EUR to date", "ski_visits is not known"];
         assert_eq!(texts("text"), sentences);
         let values = entries.column_by_name("value").unwrap();
         assert_eq!((values.is_valid(1), values.is_valid(2)), (true, false));
+        assert_eq!(values.as_primitive::<Float32Type>().value(0), 63.0);
     }
 }

@@ -22,7 +22,7 @@ use super::schema::{
 use crate::bundle::{Bundle, FittedColumn};
 use crate::error::FileError;
 use crate::features::Feature;
-use crate::metrics::ranking::{percentiles, permilles};
+use crate::metrics::ranking::{percentiles, percentiles_and_permilles};
 use crate::sink::{FileFormat, Sink};
 use crate::time::Day;
 use crate::timeline::sample_fraction;
@@ -169,7 +169,8 @@ impl<'a> Table<'a> {
                 in_stage[row] = rank;
             }
         }
-        Ranks { percentile: percentiles(&values), permille: permilles(&values), in_stage }
+        let (percentile, permille) = percentiles_and_permilles(&values);
+        Ranks { percentile, permille, in_stage }
     }
 
     /// Writes all rows; memory beyond the table: one batch a thread.
@@ -188,15 +189,14 @@ impl<'a> Table<'a> {
         let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let mut writer = Sink::create(format, path, &schema, &metadata)?;
         let mut first = 0;
-        let ranks: Vec<Option<Ranks>> = parameters
-            .targets
-            .iter()
-            .map(|fitted| {
-                let column = first;
-                first += fitted.columns.len();
-                (extras(&fitted.target) != Extras::None).then(|| self.ranks(column))
-            })
-            .collect();
+        let ranked = parameters.targets.iter().map(|fitted| {
+            let column = first;
+            first += fitted.columns.len();
+            (extras(&fitted.target) != Extras::None).then_some(column)
+        });
+        let ranked: Vec<Option<usize>> = ranked.collect();
+        let ranks: Vec<Option<Ranks>> =
+            ranked.into_par_iter().map(|column| column.map(|column| self.ranks(column))).collect();
         let spend_percentile = if features.iter().any(|feature| feature.name == "spend") {
             // Customers who never ordered have spent nothing; they are not the lowest spenders but none.
             let spend = self.gather(|scores| &scores.spend);

@@ -174,6 +174,7 @@ fn a_prediction_is_null_exactly_where_the_customer_is_not_eligible() {
         "alive_probability",
         "churn_factor",
         "spend_percentile",
+        "reasons",
     ] {
         nulls(name, &has_order);
     }
@@ -184,6 +185,7 @@ fn a_prediction_is_null_exactly_where_the_customer_is_not_eligible() {
         "value_permille",
         "value_tier",
         "top_categories",
+        "value_reasons",
         "lifecycle_stage",
         "holdout",
     ] {
