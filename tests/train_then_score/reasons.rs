@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float32Type, Float64Type};
-use bellwether::bundle::{Contributions, Detail, FittedTarget, TargetRows};
+use bellwether::bundle::{Bundle, Contributions, Detail, FittedTarget, TargetRows};
 use bellwether::config::TargetKind;
 use bellwether::features::{FeatureTable, Lexicon, RowRequest, Sweep};
 use bellwether::lists::Lists;
@@ -12,7 +12,7 @@ use bellwether::pipeline::read_timelines;
 use bellwether::progress::Silent;
 use bellwether::timeline::{Budget, History, Timelines};
 
-use super::shop::{Trial, shop};
+use super::shop::{Scores, Trial, run, shop};
 
 const COLUMNS: [(&str, &str, TargetKind); 2] = [
     ("reasons", "churn_probability_90d", TargetKind::Absence),
@@ -158,5 +158,26 @@ fn reasons_of_the_night_are_nearly_the_exact_ones() {
         let [first, shared, signs] = [first, shared, signs].map(|sum| sum / rows);
         println!("{column}: first {first:.3}, of three {shared:.3}, directions {signs:.3}");
         assert!(first > 0.9 && shared > 0.7 && signs > 0.9, "{column}: {first} {shared} {signs}");
+    }
+}
+
+#[test]
+fn a_bundle_without_a_reference_predicts_the_same_and_has_reasons() {
+    let base = shop();
+    let mut bundle = Bundle::load(&base.models).unwrap();
+    assert!(bundle.parameters.targets.iter().all(|fitted| fitted.reference.is_some()));
+    bundle.parameters.targets.iter_mut().for_each(|fitted| fitted.reference = None);
+    let folder = tempfile::tempdir().unwrap();
+    let (_, path) = bundle.save(&folder.path().join("models")).unwrap();
+    let parameters = std::fs::read_to_string(path.join("parameters.json")).unwrap();
+    assert!(!parameters.contains("\"reference\""), "as an earlier release wrote it");
+    let (_, partition) = run(&path, &base.events, Some(base.as_of), &folder.path().join("scores")).unwrap();
+    let scores = Scores::read(&partition);
+    for (column, prediction, _) in COLUMNS {
+        assert_eq!(scores.numbers(prediction), base.scores.numbers(prediction), "explaining changes no prediction");
+        let lists = scores.column(column).as_list::<i32>();
+        assert_eq!(lists.null_count(), base.scores.column(column).null_count());
+        let told = (0..lists.len()).filter(|&row| lists.value_length(row) > 0).count();
+        assert_eq!(told, lists.len() - lists.null_count(), "{column}");
     }
 }
