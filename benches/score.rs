@@ -7,6 +7,7 @@ use bellwether::config::{Config, GatesConfig};
 use bellwether::lists::{Exclusions, ListFiles, Lists};
 use bellwether::pipeline::{FitOptions, fit, read_timelines};
 use bellwether::progress::Silent;
+use bellwether::scores::categories::CategoryOptions;
 use bellwether::scores::{ScoreFormat, ScoreOptions, from_columns, score};
 use bellwether::simulate::{Simulation, simulate};
 use bellwether::timeline::Budget;
@@ -64,6 +65,7 @@ fn scoring(criterion: &mut Criterion) {
             gates: GatesConfig::default(),
             force: false,
             exclusions: Exclusions::default(),
+            categories: CategoryOptions::default(),
         };
         group.throughput(Throughput::Elements(timelines.customers() as u64));
         let measured = from_columns(&bundle, &timelines, &options, |write| {

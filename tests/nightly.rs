@@ -4,6 +4,8 @@
 
 #[path = "nightly/backfill.rs"]
 mod backfill;
+#[path = "nightly/categories.rs"]
+mod categories;
 #[path = "nightly/diff.rs"]
 mod diff;
 #[path = "nightly/faults.rs"]

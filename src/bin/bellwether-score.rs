@@ -9,6 +9,7 @@ use bellwether::lists;
 use bellwether::pipeline::{self, Days, JudgeOptions, RunOptions};
 use bellwether::progress::Observer;
 use bellwether::report::History;
+use bellwether::scores::categories::{self, CategoryManifest, CategoryOptions};
 use bellwether::scores::diff::{self, DiffOptions};
 use bellwether::scores::forget::{self, ForgetOptions};
 use bellwether::scores::{ScoreFormat, ScoreManifest, partitions, realised};
@@ -57,7 +58,9 @@ Examples:
   bellwether-score run --bundle models/shop --events 'data/*.parquet' --segments segments.toml
   bellwether-score run --bundle models/shop --events data/ --backfill 2026-08-01..2026-08-21
 
-Writes OUT/as_of=DATE/ whole or not at all: part-00000.parquet, then manifest.json. A rerun replaces it.")]
+Writes OUT/as_of=DATE/ whole or not at all: part-00000.parquet, then manifest.json. A rerun replaces it.
+Where a target is repeated by category, OUT/category_scores/as_of=DATE/ has its scores as a long table
+with ranks, and suggested audiences in its manifest.json.")]
 struct Run {
     /// Folder of the bundles (the one in use is taken), or of one bundle
     #[arg(long, short, value_name = "DIR")]
@@ -102,6 +105,12 @@ struct Run {
     /// Format of the score file; segments are evaluated over Parquet
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: ScoreFormat,
+    /// Rows of the long table of categories: this many best ones of each customer …
+    #[arg(long, value_name = "N", default_value_t = CategoryOptions::default().top)]
+    category_top: u16,
+    /// … and those that are at least so many times as likely as usual: they are the suggested audience
+    #[arg(long, value_name = "LIFT", default_value_t = CategoryOptions::default().lift, value_parser = lift)]
+    category_lift: f64,
     /// Segment criteria to evaluate afterwards; implies --with-features
     #[arg(long, value_name = "FILE")]
     segments: Option<PathBuf>,
@@ -289,6 +298,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Sco
         segments: segments.clone(),
         budget: run.memory.budget(),
         attributes: run.described.attributes,
+        categories: CategoryOptions { top: run.category_top, lift: run.category_lift },
     };
     if segments.is_some() && run.segments_out.exists() && !run.segments_out.is_dir() {
         // Nor is the end of an hour of scoring the time to find that the memberships have no place.
@@ -319,14 +329,19 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Sco
                 segments::evaluate(segments, &partition, &run.segments_out, manifest.as_of, threads)
             })
             .transpose()?;
+        let categories = CategoryManifest::load(&options.out, manifest.as_of)?;
         if !common.json {
             cli::print(&format!("{}scores: {}", manifest.to_text(), partition.display()));
+            if let Some(categories) = &categories {
+                let folder = categories::folder(&options.out, manifest.as_of);
+                cli::print(&format!("\n{}category scores: {}", categories.to_text(), folder.display()));
+            }
             if let Some(counts) = &counts {
                 let memberships = run.segments_out.join(format!("as_of={}", manifest.as_of));
                 cli::print(&format!("\n{}", segments_text(counts, &memberships)));
             }
         }
-        results.push(Scored { partition, manifest, segments: counts });
+        results.push(Scored { partition, manifest, categories, segments: counts });
     }
     if common.json {
         let is_many = run.backfill.is_some();
@@ -436,11 +451,20 @@ fn run_forget(command: Forget, common: &CommonFlags, terminal: &Terminal) -> Res
     Ok(ExitCode::Done)
 }
 
+/// A lift: below 1 it would be worth to address those who do it less often than usual.
+fn lift(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|lift| (1.0..=1e6).contains(lift))
+        .ok_or_else(|| format!("`{text}` is no number of 1 or more"))
+}
+
 /// The result of `run` as JSON.
 #[derive(Serialize)]
 struct Scored {
     partition: PathBuf,
     manifest: ScoreManifest,
+    categories: Option<CategoryManifest>,
     segments: Option<SegmentCounts>,
 }
 

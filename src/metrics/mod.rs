@@ -6,7 +6,7 @@
 pub mod bootstrap;
 pub mod calibration;
 mod evaluate;
-mod order;
+pub(crate) mod order;
 pub mod ranking;
 pub mod value;
 

@@ -271,10 +271,15 @@ pub fn percentiles_and_permilles(scores: &[f64]) -> (Vec<u8>, Vec<u16>) {
     let n = scores.iter().filter(|score| !score.is_nan()).count() as u64;
     // With as many parts as rows, a rank is how many do not exceed the score.
     rank(scores, n, |row, not_above| {
-        percentiles[row] = (100 * not_above).div_ceil(n).max(1) as u8;
-        permilles[row] = (1000 * not_above).div_ceil(n).max(1) as u16;
+        percentiles[row] = rank_of(100, not_above, n) as u8;
+        permilles[row] = rank_of(1000, not_above, n) as u16;
     });
     (percentiles, permilles)
+}
+
+/// Rank of a score from 1 to `parts`, when `not_above` of `n` scores are not above it.
+pub(crate) fn rank_of(parts: u64, not_above: u64, n: u64) -> u64 {
+    (parts * not_above).div_ceil(n).max(1)
 }
 
 fn rank(scores: &[f64], parts: u64, mut put: impl FnMut(usize, u64)) {
@@ -284,7 +289,7 @@ fn rank(scores: &[f64], parts: u64, mut put: impl FnMut(usize, u64)) {
     let n = ranked.len() as u64;
     let mut not_above = n; // count(score ≤ this)
     for (i, (&position, &last)) in order.rows.iter().zip(&order.last_of_tie).enumerate() {
-        put(rows[position as usize], (parts * not_above).div_ceil(n).max(1));
+        put(rows[position as usize], rank_of(parts, not_above, n));
         if last {
             not_above = n - 1 - i as u64;
         }

@@ -11,6 +11,7 @@ use crate::events::{Events, ReadSummary, Role};
 use crate::features::AttributeKind;
 use crate::lists::{ListFiles, Lists};
 use crate::progress::Observer;
+use crate::scores::categories::CategoryOptions;
 use crate::scores::diff::Rescored;
 use crate::scores::realised::{self, Realised, RealisedOptions};
 use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions, Volume};
@@ -52,6 +53,8 @@ pub struct RunOptions {
     pub segments: Option<Segments>,
     /// What timelines may take.
     pub budget: Budget,
+    /// Which rows the long table of categories has.
+    pub categories: CategoryOptions,
 }
 
 impl RunOptions {
@@ -156,6 +159,7 @@ impl RunOptions {
             rejects: None,
             segments: None,
             budget: Budget::default(),
+            categories: CategoryOptions::default(),
         }
     }
 }
@@ -290,6 +294,7 @@ fn score_day(
         gates,
         force: options.force,
         exclusions: lists.exclusions.clone(),
+        categories: options.categories,
     };
     scores::check_gates(bundle, timelines, &volume, &score)?; // before anything is written beside old partitions
     realised::update(&judged, timelines, observer)?;

@@ -1,4 +1,5 @@
-//! Forgetting customers: their rows leave every partition, the memberships and the rejects; other rows keep their bytes.
+//! Forgetting customers: their rows leave every partition, the long tables of categories, the memberships and the rejects;
+//! other rows keep their bytes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -12,6 +13,7 @@ use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
+use super::categories::{self, CategoryManifest};
 use super::columns::{numbers, texts};
 use super::manifest::{MANIFEST, ScoreManifest};
 use super::partitions::partitions;
@@ -46,6 +48,8 @@ pub struct Forgotten {
     pub customers: usize,
     /// Rows that left the partition of a day.
     pub partitions: BTreeMap<Day, u64>,
+    /// Rows that left the long table of categories of a day.
+    pub categories: BTreeMap<Day, u64>,
     /// Rows that left the memberships of a day.
     pub memberships: BTreeMap<Day, u64>,
     /// Rejected rows that quoted one of them.
@@ -72,10 +76,12 @@ impl Forgotten {
         let sum = |rows: &BTreeMap<Day, u64>| rows.values().sum::<u64>();
         let days = |rows: &BTreeMap<Day, u64>| rows.len();
         let mut text = format!(
-            "{} customers forgotten: {} rows of {} partitions, {} memberships of {} days, {} rejected rows\n",
+            "{} customers forgotten: {} rows of {} partitions, {} of {} long tables, {} memberships of {} days, {} rejected rows\n",
             self.customers,
             sum(&self.partitions),
             days(&self.partitions),
+            sum(&self.categories),
+            days(&self.categories),
             sum(&self.memberships),
             days(&self.memberships),
             self.rejects
@@ -124,6 +130,14 @@ pub fn forget(options: &ForgetOptions, observer: &dyn Observer) -> Result<Forgot
         let rows = forget_scores(&path, &options.ids)?;
         if rows > 0 {
             forgotten.partitions.insert(day, rows);
+        }
+    }
+    let categories = options.scores.join(categories::FOLDER);
+    storage::recover(&categories)?;
+    for (day, path) in partitions(&categories)? {
+        let rows = forget_categories(&path, &options.ids)?;
+        if rows > 0 {
+            forgotten.categories.insert(day, rows);
         }
     }
     if let Some(folder) = &options.memberships {
@@ -212,6 +226,29 @@ fn forget_scores(folder: &Path, ids: &HashSet<String>) -> Result<u64, FileError>
             recount(&mut manifest, &files)?;
             manifest.forgotten += rows;
         }
+        write(&temporary.join(MANIFEST), &manifest.to_json())
+    })?;
+    Ok(rows)
+}
+
+/// The long table of a day. Ranks and audiences stay those of the run; the manifest says how many rows have gone.
+fn forget_categories(folder: &Path, ids: &HashSet<String>) -> Result<u64, FileError> {
+    let Some(mut manifest) = CategoryManifest::of_folder(folder)? else { return Ok(0) };
+    let names: Vec<String> = manifest.files.keys().cloned().collect();
+    let mut rows = 0;
+    for name in &names {
+        rows += count_rows(&folder.join(name), ids)?;
+    }
+    if rows == 0 {
+        return Ok(0);
+    }
+    storage::replace_folder(folder, |temporary| {
+        for name in &names {
+            without(&folder.join(name), &temporary.join(name), ids)?;
+            manifest.files.insert(name.clone(), storage::fingerprint(&temporary.join(name))?);
+        }
+        manifest.rows -= rows;
+        manifest.forgotten += rows;
         write(&temporary.join(MANIFEST), &manifest.to_json())
     })?;
     Ok(rows)

@@ -3,8 +3,9 @@
 //! `scores/as_of=D/` holds `part-00000.parquet` (rows sorted by `customer_id`), `distributions.json` (what the next
 //! night's drift is measured against) and `manifest.json`, which is written last: its presence means *complete*. A rerun
 //! replaces the partition whole, and the same inputs give the same bytes at any thread count. `realised.json` comes to
-//! it when its windows have passed.
+//! it when its windows have passed. `scores/category_scores/as_of=D/` holds the scores by group as a long table.
 
+pub mod categories;
 mod columns;
 pub mod diff;
 pub mod drift;
@@ -36,6 +37,7 @@ use crate::storage;
 use crate::time::Day;
 use crate::timeline::Timelines;
 
+use categories::CategoryOptions;
 use drift::{Distributions, Sample};
 use gates::{Check, Former, GatesMissed, before_scoring};
 use predict::{BasisPlans, PartitionScores, Predictor};
@@ -65,6 +67,8 @@ pub struct ScoreOptions {
     pub force: bool,
     /// Who is left alone, and until when.
     pub exclusions: Exclusions,
+    /// Which rows the long table of categories has.
+    pub categories: CategoryOptions,
 }
 
 /// The columns of a bundle's score file.
@@ -160,6 +164,7 @@ pub fn score(
     observer.stage("writing scores");
     std::fs::create_dir_all(&options.out).map_err(FileError::at("create the folder", &options.out))?;
     storage::recover(&options.out)?;
+    storage::recover(&options.out.join(categories::FOLDER))?;
     let target = options.out.join(format!("as_of={as_of}"));
     let realised = realised::summary(&options.out, as_of)?;
     let manifest = storage::replace_folder(&target, |folder: &Path| {
@@ -201,6 +206,8 @@ pub fn score(
             complete: true,
         };
         write(manifest::MANIFEST, &manifest.to_json())?;
+        // After all that a full disk can stop: from here on the two only have to take their places.
+        table.replace_categories(&options.out, as_of, options.format, options.categories)?;
         Ok::<ScoreManifest, FileError>(manifest)
     })?;
     Ok((manifest, target))

@@ -39,12 +39,12 @@ pub(super) fn extras(target: &Target) -> Extras {
     }
 }
 
-fn field(name: impl Into<String>, data_type: DataType, nullable: bool, notes: &[(&str, String)]) -> Field {
+pub(super) fn field(name: impl Into<String>, data_type: DataType, nullable: bool, notes: &[(&str, String)]) -> Field {
     let notes: HashMap<String, String> = notes.iter().map(|(key, value)| ((*key).to_string(), value.clone())).collect();
     Field::new(name, data_type, nullable).with_metadata(notes)
 }
 
-fn note(text: &str) -> [(&'static str, String); 1] {
+pub(super) fn note(text: &str) -> [(&'static str, String); 1] {
     [("note", text.to_string())]
 }
 

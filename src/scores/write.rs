@@ -1,5 +1,7 @@
 //! The score table: ranks over all customers, rows in order of the id, written batch by batch.
 
+mod categories;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use super::schema::{
     Extras, SCHEMA_VERSION, at_risk, category_fields, category_target, extras, is_column_of_its_own, schema,
     value_at_risk,
 };
-use crate::bundle::{Bundle, FittedColumn};
+use crate::bundle::{Bundle, FittedColumn, FittedTarget};
 use crate::error::FileError;
 use crate::features::Feature;
 use crate::metrics::ranking::{percentiles, percentiles_and_permilles};
@@ -173,30 +175,35 @@ impl<'a> Table<'a> {
         Ranks { percentile, permille, in_stage }
     }
 
+    /// Key-value metadata of a file of scores.
+    fn metadata(&self, as_of: Day) -> [(&'static str, String); 5] {
+        let config = &self.bundle.manifest.config;
+        [
+            ("bellwether.as_of", as_of.to_string()),
+            ("bellwether.bundle_id", self.bundle.manifest.bundle_id.clone()),
+            ("bellwether.schema_version", SCHEMA_VERSION.to_string()),
+            ("bellwether.currency", config.currency.clone()),
+            ("bellwether.timezone", config.timezone.clone()),
+        ]
+    }
+
+    /// Whether nobody should contact the customer of a row.
+    fn is_held_out(&self, place: Place) -> bool {
+        let (scores, row) = self.scores(place);
+        let config = &self.bundle.manifest.config.scores;
+        sample_fraction(scores.hashes[row], salt(&config.holdout_salt)) < config.holdout_share
+    }
+
     /// Writes all rows; memory beyond the table: one batch a thread.
     pub(super) fn write(&self, path: &Path, format: FileFormat, as_of: Day) -> Result<(), FileError> {
         let parameters = &self.bundle.parameters;
         let features = if self.with_features { parameters.catalogue.features() } else { Vec::new() };
         let config = &self.bundle.manifest.config;
         let schema = schema(parameters, &config.currency, &features);
-        let metadata = [
-            ("bellwether.as_of", as_of.to_string()),
-            ("bellwether.bundle_id", self.bundle.manifest.bundle_id.clone()),
-            ("bellwether.schema_version", SCHEMA_VERSION.to_string()),
-            ("bellwether.currency", config.currency.clone()),
-            ("bellwether.timezone", config.timezone.clone()),
-        ];
+        let metadata = self.metadata(as_of);
         let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let mut writer = Sink::create(format, path, &schema, &metadata)?;
-        let mut first = 0;
-        let ranked = parameters.targets.iter().map(|fitted| {
-            let column = first;
-            first += fitted.columns.len();
-            (extras(&fitted.target) != Extras::None).then_some(column)
-        });
-        let ranked: Vec<Option<usize>> = ranked.collect();
-        let ranks: Vec<Option<Ranks>> =
-            ranked.into_par_iter().map(|column| column.map(|column| self.ranks(column))).collect();
+        let ranks = self.all_ranks();
         let spend_percentile = if features.iter().any(|feature| feature.name == "spend") {
             // Customers who never ordered have spent nothing; they are not the lowest spenders but none.
             let spend = self.gather(|scores| &scores.spend);
@@ -225,6 +232,18 @@ impl<'a> Table<'a> {
             }
         }
         writer.finish()
+    }
+
+    /// Ranks of each target that has any.
+    fn all_ranks(&self) -> Vec<Option<Ranks>> {
+        let mut first = 0;
+        let of_target = |fitted: &FittedTarget| {
+            let column = first;
+            first += fitted.columns.len();
+            (extras(&fitted.target) != Extras::None).then_some(column)
+        };
+        let ranked: Vec<Option<usize>> = self.bundle.parameters.targets.iter().map(of_target).collect();
+        ranked.into_par_iter().map(|column| column.map(|column| self.ranks(column))).collect()
     }
 
     fn batch(
@@ -335,13 +354,8 @@ impl<'a> Table<'a> {
             let column: usize = targets[..*target].iter().map(|fitted| fitted.columns.len()).sum();
             arrays.push(self.reasons(place, teller, column, places));
         }
-        let config = &self.bundle.manifest.config.scores;
-        let salt = salt(&config.holdout_salt);
-        let held_out = |&place: &Place| {
-            let (scores, row) = self.scores(place);
-            Some(sample_fraction(scores.hashes[row], salt) < config.holdout_share)
-        };
-        arrays.push(Arc::new(places.iter().map(held_out).collect::<BooleanArray>()));
+        let held_out = places.iter().map(|&place| Some(self.is_held_out(place)));
+        arrays.push(Arc::new(held_out.collect::<BooleanArray>()));
         let until = |&place: &Place| {
             let (scores, row) = self.scores(place);
             scores.excluded_until[row].map(|day| day.0)

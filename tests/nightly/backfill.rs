@@ -31,6 +31,8 @@ fn backfilled_days_are_those_that_runs_would_have_written() {
         });
         assert_eq!(manifests[0], manifests[1], "{day}");
         assert!(filled_files == single_files, "{day}");
+        let long = ["filled", "single"].map(|out| tree(&here.join(format!("{out}/category_scores/as_of={day}"))));
+        assert!(long[0] == long[1] && long[0].len() == 2, "{day}");
     }
     // The late events of the shop make a difference, so that the days are really those of then.
     let known = |day: i32| {
@@ -71,7 +73,11 @@ fn each_day_takes_the_bundle_of_its_time() {
     let ended = run(SCORE, here, &backfill(-1, 3));
     assert_eq!(ended.code, Some(4), "{}", ended.err);
     assert!(ended.err.contains("no bundle was fitted by") && ended.err.contains("hint: begin at"), "{}", ended.err);
-    assert_eq!(fs::read_dir(here.join("scores")).unwrap().count(), 4, "nothing of it was written");
+    for folder in ["scores", "scores/category_scores"] {
+        let names = fs::read_dir(here.join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        let days = names.filter(|name| name.to_string_lossy().starts_with("as_of="));
+        assert_eq!(days.count(), 4, "nothing of it was written");
+    }
     // A bundle that is named is taken, and the manifest says what that is worth.
     let day = shop.fitted_at().plus(-1);
     let line = format!(

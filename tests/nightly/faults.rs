@@ -23,11 +23,14 @@ fn number(i: u64) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Names in a folder that are no partition, and not the rejects.
+/// Names in a folder, and in that of its long tables, that are no partition, and not the rejects.
 fn leftovers(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> =
-        entries.filter(|name| !name.starts_with("as_of=") && name != "rejects.ndjson").collect();
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries.filter(|name| !name.starts_with("as_of=")).collect::<Vec<String>>()
+    };
+    let mut names = [names(folder), names(&folder.join("category_scores"))].concat();
+    names.retain(|name| !["rejects.ndjson", "category_scores"].contains(&name.as_str()));
     names.sort();
     names
 }
@@ -71,15 +74,17 @@ fn a_run_killed_at_any_moment_leaves_the_old_partition_or_the_new_one() {
     let here = folder.path();
     let day = shop.fitted_at();
     let name = format!("as_of={day}");
-    let lines = ["--out scores", "--out scores --with-features"].map(|more| shop.line(day, more));
+    let lines = ["--out scores", "--out scores --with-features --category-top 1"].map(|more| shop.line(day, more));
     let started = Instant::now();
-    let wholes: Vec<_> = lines
+    let long = here.join("scores/category_scores").join(&name);
+    let (wholes, longs): (Vec<_>, Vec<_>) = lines
         .iter()
         .map(|line| {
             done(SCORE, here, line);
-            tree(&here.join("scores").join(&name))
+            (tree(&here.join("scores").join(&name)), tree(&long))
         })
-        .collect();
+        .unzip();
+    assert_ne!(longs[0], longs[1]);
     let lasts = started.elapsed() / 2; // only decides on when to kill
     assert_ne!(wholes[0], wholes[1]);
     let mut current = 1;
@@ -91,6 +96,10 @@ fn a_run_killed_at_any_moment_leaves_the_old_partition_or_the_new_one() {
         let what = format!("kill {kill}");
         interrupted += u32::from(killed(here, &lines[other], most.mul_f64(number(kill)), in_writing));
         let found = whole(here, &name, &[&wholes[0], &wholes[1]], &what);
+        storage::recover(long.parent().unwrap()).unwrap();
+        let of_groups = longs.iter().position(|long_of| *long_of == tree(&long));
+        let of_groups = of_groups.unwrap_or_else(|| panic!("{what}: the long table is neither old nor new"));
+        assert!(of_groups == found || found == current, "{what}: a new partition beside an old long table");
         replaced += u32::from(found != current);
         current = found;
     }
@@ -236,7 +245,8 @@ fn a_full_disk_and_a_read_only_one_leave_the_old_partition() {
         "mount -t tmpfs -o size={room} tmpfs scores\n{SCORE} {small} > told\n{hashes} > before\n\
          code=0; {SCORE} {large} 2> told || code=$?\n{hashes} > after\necho $code; cat told\n\
          mount -o remount,ro scores\ncode=0; {SCORE} {small} 2> told_ro || code=$?\n{hashes} > after_ro\necho $code\n\
-         mount -o remount,rw,size=64m scores\n{SCORE} {large} > told_rw\nls -A scores"
+         mount -o remount,rw,size=64m scores\n{SCORE} {large} > told_rw\n\
+         echo $(ls -A scores scores/category_scores)"
     );
     let Some(ended) = mounted(here, &script) else { return };
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -249,7 +259,8 @@ fn a_full_disk_and_a_read_only_one_leave_the_old_partition() {
     let told = text("told_ro");
     assert!(told.contains("Read-only file system") && told.contains("name another place"), "{told}");
     assert_eq!(text("before"), text("after_ro"), "read-only");
-    assert_eq!(ended.out.lines().last(), Some(format!("as_of={day}").as_str()), "nothing is left over: {}", ended.out);
+    let names = format!("scores: as_of={day} category_scores scores/category_scores: as_of={day}");
+    assert_eq!(ended.out.lines().last(), Some(names.as_str()), "nothing is left over: {}", ended.out);
 }
 
 #[test]

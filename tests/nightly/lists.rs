@@ -47,6 +47,12 @@ fn the_forgotten_leave_every_place_and_other_rows_keep_their_bytes() {
 
     let before: BTreeMap<_, _> =
         days.iter().map(|day| (*day, read(&here.join(format!("scores/as_of={day}/part-00000.parquet"))))).collect();
+    let long_of = |day| read(&here.join(format!("scores/category_scores/as_of={day}/part-00000.parquet")));
+    let long_before: BTreeMap<_, _> = days.iter().map(|day| (*day, long_of(day))).collect();
+    // What a killed run has left of them goes, too.
+    let leftover = here.join(format!("scores/category_scores/.as_of={}.tmp-1-0", days[0]));
+    fs::create_dir(&leftover).unwrap();
+    fs::write(leftover.join("part-00000.parquet"), named.as_bytes()).unwrap();
     let text_before = ["csv", "ndjson"].map(|format| {
         fs::read_to_string(here.join(format!("{format}/as_of={}/part-00000.{format}", days[0]))).unwrap()
     });
@@ -67,6 +73,17 @@ fn the_forgotten_leave_every_place_and_other_rows_keep_their_bytes() {
         assert_eq!(manifest["files"]["part-00000.parquet"], hash);
         let total: f64 = super::shop::numbers(&after, "predicted_value_60d").into_iter().flatten().sum();
         assert!((manifest["totals"]["predicted_value_60d"].as_f64().unwrap() / total - 1.0).abs() < 1e-12);
+        let long = here.join(format!("scores/category_scores/as_of={day}"));
+        let rows = read(&long.join("part-00000.parquet"));
+        let keep: BooleanArray =
+            texts(&long_before[&day], "customer_id").iter().map(|id| Some(!gone_later(id))).collect();
+        assert_eq!(rows, filter_record_batch(&long_before[&day], &keep).unwrap(), "{day}: the long table");
+        let of_long = json(&long.join("manifest.json"));
+        let gone_rows = long_before[&day].num_rows() - rows.num_rows();
+        assert!(gone_rows > 0 && of_long["forgotten"].as_u64() == Some(gone_rows as u64), "{of_long}");
+        assert_eq!(of_long["rows"].as_u64(), Some(rows.num_rows() as u64));
+        let hash = bellwether::storage::fingerprint(&long.join("part-00000.parquet")).unwrap();
+        assert_eq!(of_long["files"]["part-00000.parquet"], hash);
         let members = read(&here.join(format!("segments/as_of={day}/memberships.parquet")));
         assert_eq!(members.num_rows(), after.num_rows());
         // What segments are evaluated over is sound.
@@ -101,6 +118,7 @@ fn the_forgotten_leave_every_place_and_other_rows_keep_their_bytes() {
     // A second time there is nothing left to forget.
     let told = done(SCORE, here, &format!("{line} --json")).json();
     assert!(told["partitions"].as_object().unwrap().is_empty() && told["rejects"] == 0, "{told}");
+    assert!(told["categories"].as_object().unwrap().is_empty() && !leftover.exists(), "{told}");
     assert_eq!(told["trained_with"][0]["customers"].as_u64(), Some(gone.len() as u64));
 }
 
