@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 mod backtest;
+mod explain;
 mod run;
 
 use crate::bundle::{Bundle, ColumnNote, CustomerFilter, Manifest};
@@ -24,6 +25,7 @@ use crate::timeline::{Attributes, AttributesBuilder, Budget, TimelineBuilder, Ti
 use crate::training::{self, OrdersChoice};
 
 pub use backtest::{Backtest, BacktestOptions, BacktestRow, backtest};
+pub use explain::{ExplainError, ExplainOptions, explain};
 pub use run::{Days, DaysError, JudgeOptions, RunOptions, backfill, judge, rescore, run};
 
 /// What `fit` is asked to do.
@@ -178,6 +180,23 @@ pub fn read_timelines(
     budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<(Timelines, ReadSummary), Error> {
+    let (timelines, summary) =
+        read_customer(specs, attributes, config, as_of, rejects, numbers, lists, budget, observer)?;
+    Ok((timelines.expect("only of one customer there may be nothing"), summary))
+}
+
+/// As [`read_timelines`]; of the one customer whom the lists may name, `None` without an event.
+fn read_customer(
+    specs: &[String],
+    attributes: &[String],
+    config: &Config,
+    as_of: Option<Day>,
+    rejects: Option<&Path>,
+    numbers: Option<&[String]>,
+    lists: &Lists,
+    budget: &Budget,
+    observer: &dyn Observer,
+) -> Result<(Option<Timelines>, ReadSummary), Error> {
     let events = Events::open(specs, config)?;
     observer.note(&events.mapping().note());
     for warning in &events.mapping().warnings {
@@ -217,7 +236,7 @@ pub fn read_timelines(
     }
     let mut summary = reader.finish()?;
     summary.files.extend(described.into_iter().flat_map(|described| described.files));
-    summary.used -= applied.forgotten;
+    summary.used -= applied.forgotten + applied.others;
     lists.scrub(&mut summary)?;
     left_out(&summary, observer);
     if applied.mapped > 0 {
@@ -225,6 +244,9 @@ pub fn read_timelines(
     }
     if applied.forgotten > 0 {
         observer.note(&format!("{} events of forgotten customers are left out", applied.forgotten));
+    }
+    if lists.only.is_some() && summary.used == 0 {
+        return Ok((None, summary));
     }
     if summary.used == 0
         && let Some(as_of) = as_of
@@ -234,6 +256,9 @@ pub fn read_timelines(
     }
     observer.stage("sorting timelines");
     let timelines = builder.finish()?;
+    if lists.only.is_some() {
+        return Ok((Some(timelines), summary)); // what one customer lacks says nothing of the data
+    }
     if timelines.without_events > 0 {
         observer.note(&format!(
             "{} customers with attributes have no event before as_of: they get no row",
@@ -243,7 +268,7 @@ pub fn read_timelines(
     for (feature, event) in unheard_events(&config.feature, &timelines) {
         observer.warn(&format!("declared feature `{feature}`: there is no `{event}` event"));
     }
-    Ok((timelines, summary))
+    Ok((Some(timelines), summary))
 }
 
 /// No row is dropped in silence.

@@ -104,6 +104,16 @@ impl Day {
     }
 }
 
+/// A wall time in microseconds as people write it: the date, and the time to the second unless it is midnight.
+pub fn wall_text(micros: i64) -> String {
+    let day = Day::of_wall(micros);
+    let seconds = (micros - day.start_micros()) / 1_000_000;
+    if micros == day.start_micros() {
+        return day.to_string();
+    }
+    format!("{day} {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.date(), f)
@@ -224,6 +234,15 @@ impl Zone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wall_time_is_a_date_and_a_time_unless_it_is_midnight() {
+        let day: Day = "1969-12-31".parse().unwrap();
+        assert_eq!(wall_text(day.start_micros()), "1969-12-31");
+        assert_eq!(wall_text(day.start_micros() + 1), "1969-12-31 00:00:00");
+        assert_eq!(wall_text(-1), "1969-12-31 23:59:59");
+        assert_eq!(wall_text(13 * 3_600_000_000 + 62_000_000), "1970-01-01 13:01:02");
+    }
 
     #[test]
     fn days_round_trip_and_know_their_weekday() {

@@ -257,6 +257,8 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
                 "attributes",
                 "backfill",
                 "bundle",
+                "category-lift",
+                "category-top",
                 "events",
                 "exclusions",
                 "force",
@@ -296,6 +298,25 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
                 "scores",
                 "spill-dir",
                 "to",
+                "top",
+            ],
+        ),
+        (
+            SCORE,
+            "explain",
+            &[
+                "against",
+                "as-of",
+                "attributes",
+                "bundle",
+                "column",
+                "customer",
+                "events",
+                "exclusions",
+                "features",
+                "forget",
+                "id-map",
+                "scores",
                 "top",
             ],
         ),
@@ -339,7 +360,7 @@ fn the_examples_in_the_help_are_understood() {
     let here = tempfile::tempdir().unwrap(); // where none of the files is: refused, but not for the flags
     for (program, commands) in [
         (TRAIN, &["", "fit", "backtest", "check", "features", "build", "clv"][..]),
-        (SCORE, &["", "run", "segment", "realised", "diff", "forget"]),
+        (SCORE, &["", "run", "segment", "realised", "diff", "explain", "forget"]),
     ] {
         let name = Path::new(program).file_stem().unwrap().to_str().unwrap();
         for command in commands {

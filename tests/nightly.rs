@@ -8,6 +8,8 @@ mod backfill;
 mod categories;
 #[path = "nightly/diff.rs"]
 mod diff;
+#[path = "nightly/explain.rs"]
+mod explain;
 #[path = "nightly/faults.rs"]
 mod faults;
 #[path = "nightly/gates.rs"]

@@ -6,11 +6,12 @@ use bellwether::cli::{self, AttributeFlags, CommonFlags, ListFlags, MemoryFlags,
 use bellwether::config::GatesConfig;
 use bellwether::error::{Error, ExitCode, FileError};
 use bellwether::lists;
-use bellwether::pipeline::{self, Days, JudgeOptions, RunOptions};
+use bellwether::pipeline::{self, Days, ExplainOptions, JudgeOptions, RunOptions};
 use bellwether::progress::Observer;
 use bellwether::report::History;
 use bellwether::scores::categories::{self, CategoryManifest, CategoryOptions};
 use bellwether::scores::diff::{self, DiffOptions};
+use bellwether::scores::explain::TextOptions;
 use bellwether::scores::forget::{self, ForgetOptions};
 use bellwether::scores::{ScoreFormat, ScoreManifest, partitions, realised};
 use bellwether::segments::{self, SegmentCounts, Segments};
@@ -35,7 +36,8 @@ Examples:
   bellwether-score run --bundle models/shop --events data/ --segments segments.toml
   bellwether-score segment --scores scores/ --segments segments.toml --as-of 2026-08-21
   bellwether-score realised --scores scores/ --html realised.html
-  bellwether-score diff --scores scores/ --from 2026-08-20 --to 2026-08-21";
+  bellwether-score diff --scores scores/ --from 2026-08-20 --to 2026-08-21
+  bellwether-score explain --customer C1234 --as-of 2026-08-21 --bundle models/shop --events data/";
 
 #[derive(Subcommand)]
 enum Command {
@@ -47,6 +49,8 @@ enum Command {
     Realised(RealisedCommand),
     /// Compare two days: largest movers, who crossed a band, and why
     Diff(Diff),
+    /// Explain one customer: history, features, what adds to each prediction, and why it changed
+    Explain(ExplainCommand),
     /// Take customers out of every partition, the memberships and the rejects
     Forget(Forget),
 }
@@ -225,6 +229,53 @@ struct Diff {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
+  bellwether-score explain --customer C1234 --as-of 2026-08-21
+  bellwether-score explain --customer C1234 --as-of 2026-08-21 --bundle models/shop --events data/
+  bellwether-score explain --customer C1234 --against 2026-07-21 --bundle models/shop --events data/
+
+The partitions tell what was predicted when. With --bundle and --events the timeline, the features and
+what adds to each prediction are told, too, and with --against why it has changed: by feature, and by
+another bundle. The parts add up. Nothing is written.")]
+struct ExplainCommand {
+    /// The customer, as in the events
+    #[arg(long, value_name = "ID")]
+    customer: String,
+    /// The day [default: that of the newest partition]
+    #[arg(long, value_name = "DATE")]
+    as_of: Option<Day>,
+    /// Another day: why predictions have changed between the two
+    #[arg(long, value_name = "DATE")]
+    against: Option<Day>,
+    /// Folder of the partitions
+    #[arg(long, default_value = "scores", value_name = "DIR")]
+    scores: PathBuf,
+    /// Folder of the bundles that made the partitions, or of one bundle
+    #[arg(long, short, value_name = "DIR", requires = "events")]
+    bundle: Option<PathBuf>,
+    /// Events, of which the customer's are kept
+    #[arg(long, short, num_args = 1.., value_name = "PATH", requires = "bundle")]
+    events: Vec<String>,
+    /// Score columns to take apart [default: all but those by category]
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    column: Vec<String>,
+    /// Features of each sum that have a line of their own
+    #[arg(long, default_value_t = TextOptions::default().top, value_name = "N")]
+    top: usize,
+    /// Print every feature of the customer, too; --json always has them
+    #[arg(long)]
+    features: bool,
+    /// List of customers who are left alone: customer_id, from, to [default: `[lists] exclusions`]
+    #[arg(long, value_name = "FILE")]
+    exclusions: Option<PathBuf>,
+    #[command(flatten)]
+    described: AttributeFlags,
+    #[command(flatten)]
+    lists: ListFlags,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
   bellwether-score forget --forget forget.csv --scores scores/ --models models/shop
   bellwether-score forget --forget forget.csv --segments-out segments/ --rejects models/shop/rejects.ndjson
 
@@ -274,6 +325,7 @@ fn main() -> std::process::ExitCode {
         }
         Command::Realised(realised) => run_realised(realised, &common, terminal),
         Command::Diff(diff) => run_diff(diff, &common, terminal),
+        Command::Explain(explain) => run_explain(explain, &common, terminal),
         Command::Forget(forget) => run_forget(forget, &common, terminal),
     })
 }
@@ -432,6 +484,28 @@ fn run_diff(command: Diff, common: &CommonFlags, terminal: &Terminal) -> Result<
     let diff = diff::diff(&options, rescored.as_ref())?;
     terminal.finish();
     cli::print(&if common.json { cli::json(&diff) } else { diff.to_text() });
+    Ok(ExitCode::Done)
+}
+
+fn run_explain(command: ExplainCommand, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    let options = ExplainOptions {
+        customer: command.customer,
+        as_of: command.as_of,
+        against: command.against,
+        scores: command.scores,
+        bundle: command.bundle,
+        events: command.events,
+        attributes: command.described.attributes,
+        lists: command.lists.files(command.exclusions),
+        columns: command.column,
+    };
+    let explanation = pipeline::explain(&options, terminal)?;
+    terminal.finish();
+    let shown = TextOptions { top: command.top, features: command.features };
+    cli::print(&if common.json { cli::json(&explanation) } else { explanation.to_text(shown) });
+    if options.bundle.is_none() && !common.json {
+        terminal.note("the timeline, features and contributions are told with `--bundle` and `--events`");
+    }
     Ok(ExitCode::Done)
 }
 

@@ -47,6 +47,8 @@ pub struct Lists {
     pub exclusions: Exclusions,
     /// Who goes by another name.
     pub id_map: IdMap,
+    /// The one customer whose events are wanted; everybody's when absent.
+    pub only: Option<String>,
 }
 
 /// What lists did to events.
@@ -56,12 +58,15 @@ pub struct Applied {
     pub mapped: u64,
     /// Events that were left out.
     pub forgotten: u64,
+    /// Events of others than the one customer who is wanted.
+    pub others: u64,
 }
 
 impl Applied {
     pub(crate) fn add(&mut self, other: Self) {
         self.mapped += other.mapped;
         self.forgotten += other.forgotten;
+        self.others += other.others;
     }
 }
 
@@ -95,12 +100,13 @@ impl Lists {
                 .transpose()?
                 .unwrap_or_default(),
             id_map: files.id_map.as_deref().map(|path| IdMap::read(path, zone)).transpose()?.unwrap_or_default(),
+            only: None,
         })
     }
 
     /// Gives events to the customers to whom they belong and takes out those of the forgotten.
     pub fn apply(&self, batch: &mut EventBatch) -> Applied {
-        let mut applied = Applied { mapped: self.id_map.apply(batch), forgotten: 0 };
+        let mut applied = Applied { mapped: self.id_map.apply(batch), forgotten: 0, others: 0 };
         if !self.forget.is_empty() {
             let mut digits = crate::events::Digits::default();
             let keep: Vec<bool> =
@@ -109,6 +115,12 @@ impl Lists {
             if applied.forgotten > 0 {
                 batch.retain(&keep);
             }
+        }
+        if let Some(only) = &self.only {
+            let mut digits = crate::events::Digits::default();
+            let keep: Vec<bool> = (0..batch.len()).map(|row| batch.customer.text(row, &mut digits) == only).collect();
+            applied.others = keep.iter().filter(|keep| !**keep).count() as u64;
+            batch.retain(&keep);
         }
         applied
     }

@@ -220,7 +220,7 @@ pub fn backfill(
 }
 
 /// Whether what is known at a day can be told from timelines that reach further.
-fn is_read_once(events: &[String], config: &Config) -> Result<bool, Error> {
+pub(super) fn is_read_once(events: &[String], config: &Config) -> Result<bool, Error> {
     let has_ids = Events::open(events, config)?.mapping().has(Role::EventId);
     Ok(!has_ids && config.events.settle_days == 0)
 }
@@ -302,7 +302,7 @@ fn score_day(
 }
 
 /// Attributes that a bundle looks at and that are not given, or are something else now.
-fn missing_attributes(bundle: &Bundle, timelines: &Timelines) -> Vec<String> {
+pub(super) fn missing_attributes(bundle: &Bundle, timelines: &Timelines) -> Vec<String> {
     let is_text = |kind| kind == AttributeKind::Text;
     let mut warnings = Vec::new();
     for attribute in &bundle.parameters.catalogue.attributes {

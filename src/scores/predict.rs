@@ -86,6 +86,19 @@ impl BasisPlans {
     }
 }
 
+impl BasisPlans {
+    /// What the scores repeat of the catalogue.
+    pub(super) fn catalogue(&self) -> &Plan {
+        &self.catalogue
+    }
+
+    /// Days since each customer was first seen, from rows of [`catalogue`](Self::catalogue).
+    pub(super) fn tenure(&self, rows: &FeatureTable) -> Vec<f32> {
+        let place = self.catalogue.features().iter().position(|feature| feature.name == TENURE_DAYS);
+        rows.view().column(place.expect("in every catalogue")).to_vec()
+    }
+}
+
 const TENURE_DAYS: &str = "tenure_days";
 
 /// What is known of the customers of one part: what scores are made from.

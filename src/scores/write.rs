@@ -234,6 +234,14 @@ impl<'a> Table<'a> {
         writer.finish()
     }
 
+    /// The row of the only customer, with features when they are kept. Ranks are those among one, and say nothing.
+    pub(super) fn only_row(&self, as_of: Day) -> RecordBatch {
+        let parameters = &self.bundle.parameters;
+        let features = if self.with_features { parameters.catalogue.features() } else { Vec::new() };
+        let schema = schema(parameters, &self.bundle.manifest.config.currency, &features);
+        self.batch(0..1, &schema, &self.all_ranks(), &[1], as_of, &features)
+    }
+
     /// Ranks of each target that has any.
     fn all_ranks(&self) -> Vec<Option<Ranks>> {
         let mut first = 0;
