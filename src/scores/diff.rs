@@ -1,9 +1,10 @@
 //! Two days of scores side by side: who moved most, who crossed a band, and what moved them.
 //!
-//! The change of a column's mean is split into parts that add up:
+//! The change of a column's mean is `data + model + drift`, parts that add up:
 //!
 //! | part | what it is |
 //! |---|---|
+//! | `drift` | the population is another one: `newcomers` and `leavers` together |
 //! | `newcomers` | customers who are only in the later partition: later mean − later mean of those who stayed |
 //! | `leavers` | those who are only in the earlier one: earlier mean of those who stayed − earlier mean |
 //! | `data` | those who stayed, by one and the same bundle: what they did, and the days that passed |
@@ -139,6 +140,8 @@ pub struct Change {
     pub before: f64,
     /// Later mean.
     pub after: f64,
+    /// By another population: those who came and those who went.
+    pub drift: f64,
     /// By customers who came.
     pub newcomers: f64,
     /// By customers who went.
@@ -162,6 +165,8 @@ pub struct Crossing {
     pub to: String,
     /// How many.
     pub customers: u64,
+    /// Those of them whose prediction has moved most, largest first; as many as movers are asked for.
+    pub largest: Vec<String>,
 }
 
 /// One customer who moved.
@@ -265,6 +270,7 @@ pub fn diff(options: &DiffOptions, rescored: Option<&Rescored>) -> Result<Diff, 
     let (stages_before, stages_after) = (texts(&from.file, "lifecycle_stage")?, texts(&to.file, "lifecycle_stage")?);
     let mut columns = BTreeMap::new();
     let mut movers = Vec::new();
+    let mut by_movers = Vec::new();
     for column in &both {
         let (before, after) = (numbers(&from.file, column)?, numbers(&to.file, column)?);
         let again = rescored.and_then(|rescored| rescored.columns.get(column));
@@ -276,6 +282,7 @@ pub fn diff(options: &DiffOptions, rescored: Option<&Rescored>) -> Result<Diff, 
         };
         columns.insert(column.clone(), change(&before, &after, &stayed, &between));
         if *column == movers_by {
+            by_movers = moves(&before, &after, &stayed);
             let mut ranked: Vec<&(usize, usize)> =
                 stayed.iter().filter(|(row, to_row)| !before[*row].is_nan() && !after[*to_row].is_nan()).collect();
             let size = |(row, to_row): &(usize, usize)| (after[*to_row] - before[*row]).abs();
@@ -298,9 +305,11 @@ pub fn diff(options: &DiffOptions, rescored: Option<&Rescored>) -> Result<Diff, 
             TargetKind::Amount => format!("{}_tier", target.name),
             _ => continue,
         };
-        if target.columns().iter().all(|name| both.contains(name)) {
+        let prediction = &target.columns()[0];
+        if both.contains(prediction) {
             let (before, after) = (texts(&from.file, &column)?, texts(&to.file, &column)?);
-            bands.insert(column, crossings(&before, &after, &stayed));
+            let moved = moves(&numbers(&from.file, prediction)?, &numbers(&to.file, prediction)?, &stayed);
+            bands.insert(column, crossings((&before, &after), &stayed, &moved, &from.ids, options.top));
         }
     }
     Ok(Diff {
@@ -310,7 +319,7 @@ pub fn diff(options: &DiffOptions, rescored: Option<&Rescored>) -> Result<Diff, 
         newcomers: (to.ids.len() - stayed.len()) as u64,
         leavers: (from.ids.len() - stayed.len()) as u64,
         columns,
-        stages: crossings(&stages_before, &stages_after, &stayed),
+        stages: crossings((&stages_before, &stages_after), &stayed, &by_movers, &from.ids, options.top),
         bands,
         movers_by,
         movers,
@@ -341,6 +350,7 @@ fn change(before: &[f64], after: &[f64], stayed: &[(usize, usize)], between: &dy
     Change {
         before: all_before,
         after: all_after,
+        drift: (all_after - stayed_after) + (stayed_before - all_before),
         newcomers: all_after - stayed_after,
         leavers: stayed_before - all_before,
         data: middle.map(|middle| middle - stayed_before),
@@ -350,23 +360,45 @@ fn change(before: &[f64], after: &[f64], stayed: &[(usize, usize)], between: &dy
     }
 }
 
-fn crossings(before: &[Option<String>], after: &[Option<String>], stayed: &[(usize, usize)]) -> Vec<Crossing> {
-    let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for &(row, to_row) in stayed {
+/// How far a prediction of those who stayed has moved; 0 where it is missing on a day.
+fn moves(before: &[f64], after: &[f64], stayed: &[(usize, usize)]) -> Vec<f64> {
+    let size = |&(row, to_row): &(usize, usize)| (after[to_row] - before[row]).abs();
+    stayed.iter().map(size).map(|size| if size.is_nan() { 0.0 } else { size }).collect()
+}
+
+/// Who went from one name to another, of those who stayed. `moved` is the size of each one's move, `ids` those of the earlier
+/// rows.
+fn crossings(
+    (before, after): (&[Option<String>], &[Option<String>]),
+    stayed: &[(usize, usize)],
+    moved: &[f64],
+    ids: &[String],
+    top: usize,
+) -> Vec<Crossing> {
+    let mut found: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    for (place, &(row, to_row)) in stayed.iter().enumerate() {
         let (from, to) = (before[row].as_deref().unwrap_or("–"), after[to_row].as_deref().unwrap_or("–"));
         if from != to {
-            *counts.entry((from, to)).or_insert(0) += 1;
+            found.entry((from, to)).or_default().push(place);
         }
     }
-    let crossing =
-        |((from, to), customers): ((&str, &str), u64)| Crossing { from: from.into(), to: to.into(), customers };
-    let mut crossings: Vec<Crossing> = counts.into_iter().map(crossing).collect();
+    let crossing = |((from, to), mut places): ((&str, &str), Vec<usize>)| {
+        let customers = places.len() as u64;
+        let id = |place: usize| &ids[stayed[place].0];
+        places.sort_by(|&a, &b| moved[b].total_cmp(&moved[a]).then_with(|| id(a).cmp(id(b))));
+        let largest = places.into_iter().take(top).map(|place| id(place).clone()).collect();
+        Crossing { from: from.into(), to: to.into(), customers, largest }
+    };
+    let mut crossings: Vec<Crossing> = found.into_iter().map(crossing).collect();
     crossings.sort_by_key(|crossing| std::cmp::Reverse(crossing.customers));
     crossings
 }
 
 /// Features that are told.
 const DRIFTED: usize = 10;
+
+/// Customers who are named for each crossing; JSON has as many as movers.
+const NAMED: usize = 5;
 
 fn drifted(from: &Side, to: &Side) -> Result<Vec<(String, f64)>, FileError> {
     if !from.manifest.with_features || !to.manifest.with_features {
@@ -408,17 +440,18 @@ impl Diff {
         let width = self.columns.keys().map(|column| column.chars().count()).max().unwrap_or(0).max(4);
         let _ = writeln!(
             text,
-            "\n{:<width$}  {:>10}  {:>10}  {:>9}  {:>9}  {:>9}  {:>9}  {:>7}",
-            "mean", "before", "after", "data", "model", "newcomers", "leavers", "PSI"
+            "\n{:<width$}  {:>10}  {:>10}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>7}",
+            "mean", "before", "after", "data", "model", "drift", "newcomers", "leavers", "PSI"
         );
         for (column, change) in &self.columns {
-            let Change { before, after, newcomers, leavers, data, model, data_and_model, psi } = change;
+            let Change { before, after, drift, newcomers, leavers, data, model, data_and_model, psi } = change;
             let data = data.or(Some(*data_and_model));
             let _ = writeln!(
                 text,
-                "{column:<width$}  {before:>10.4}  {after:>10.4}  {:>9}  {:>9}  {:>9}  {:>9}  {:>7}",
+                "{column:<width$}  {before:>10.4}  {after:>10.4}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>7}",
                 signed(data),
                 signed(*model),
+                signed(Some(*drift)),
                 signed(Some(*newcomers)),
                 signed(Some(*leavers)),
                 format::plain(*psi)
@@ -432,12 +465,13 @@ impl Diff {
         for (name, crossings) in std::iter::once(("lifecycle_stage", &self.stages))
             .chain(self.bands.iter().map(|(name, crossings)| (name.as_str(), crossings)))
         {
-            let crossings: Vec<String> = crossings
-                .iter()
-                .map(|crossing| format!("{} → {} {}", crossing.from, crossing.to, format::count(crossing.customers)))
-                .collect();
-            let crossings = if crossings.is_empty() { "nobody".to_string() } else { crossings.join(", ") };
-            let _ = writeln!(text, "crossed {name}: {crossings}");
+            let nobody = if crossings.is_empty() { " nobody" } else { "" };
+            let _ = writeln!(text, "crossed {name}:{nobody}");
+            for Crossing { from, to, customers, largest } in crossings {
+                let names = largest.iter().take(NAMED).cloned().collect::<Vec<String>>().join(", ");
+                let more = if *customers > NAMED as u64 { ", …" } else { "" };
+                let _ = writeln!(text, "  {from} → {to}  {}: {names}{more}", format::count(*customers));
+            }
         }
         if !self.drifted.is_empty() {
             let drifted: Vec<String> = self.drifted.iter().map(|(name, psi)| format!("{name} {psi:.2}")).collect();
@@ -477,7 +511,8 @@ mod tests {
         assert!((change.data.unwrap() - 0.075).abs() < 1e-12, "{change:?}");
         assert!((change.model.unwrap() - 0.125).abs() < 1e-12, "{change:?}");
         assert!((change.newcomers + 0.2).abs() < 1e-12 && change.leavers.abs() < 1e-12, "{change:?}");
-        let sum = change.newcomers + change.leavers + change.data.unwrap() + change.model.unwrap();
+        assert!((change.drift + 0.2).abs() < 1e-12, "{change:?}");
+        let sum = change.drift + change.data.unwrap() + change.model.unwrap();
         assert!((sum - (change.after - change.before)).abs() < 1e-12);
         let unknown = super::change(&before, &after, &stayed, &|_| None);
         assert_eq!((unknown.data, unknown.model), (None, None));

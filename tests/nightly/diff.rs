@@ -54,7 +54,8 @@ fn movers_crossings_and_parts_are_those_of_the_files() {
     close(part("after"), means(is.values().copied()));
     close(part("data"), means(stayed.iter().map(|id| old_is[*id] - was[*id])));
     close(part("model"), means(stayed.iter().map(|id| is[*id] - old_is[*id])));
-    close(part("after") - part("before"), ["data", "model", "newcomers", "leavers"].map(part).iter().sum());
+    close(part("after") - part("before"), ["data", "model", "drift"].map(part).iter().sum());
+    close(part("drift"), part("newcomers") + part("leavers"));
     assert!(part("model") != 0.0 && part("data") != 0.0);
     let count = |name: &str| told[name].as_u64().unwrap() as usize;
     assert_eq!(count("stayed") + count("newcomers"), after.num_rows());
@@ -81,7 +82,13 @@ fn movers_crossings_and_parts_are_those_of_the_files() {
         let crossed = band_was
             .iter()
             .filter(|(id, band)| is_named(band, &crossing["from"]) && is_named(&band_is[*id], &crossing["to"]));
-        assert_eq!(crossing["customers"].as_u64(), Some(crossed.count() as u64), "{crossing}");
+        let mut crossed: Vec<&String> = crossed.map(|(id, _)| id).collect();
+        assert_eq!(crossing["customers"].as_u64(), Some(crossed.len() as u64), "{crossing}");
+        // Those who moved most are named.
+        let size = |id: &String| is.get(id).zip(was.get(id)).map_or(0.0, |(is, was)| (is - was).abs());
+        crossed.sort_by(|a, b| size(b).total_cmp(&size(a)).then(a.cmp(b)));
+        let named = crossing["largest"].as_array().unwrap().iter().map(|id| id.as_str().unwrap());
+        assert!(named.eq(crossed.iter().take(25).map(|id| id.as_str())), "{crossing}");
     }
     assert!(!told["drifted"].as_array().unwrap().is_empty(), "twenty days move some features");
 
