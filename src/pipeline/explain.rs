@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::labels::Target;
 use crate::lists::{ListFiles, Lists};
 use crate::progress::Observer;
-use crate::scores::explain::{Change, Explanation, HistoryRow, Look, Looks, features, predictions};
+use crate::scores::explain::{Change, Explanation, HistoryRow, Look, Looks, features, predictions, reasons};
 use crate::scores::row::ScoreRow;
 use crate::scores::{ScoreManifest, partitions};
 use crate::time::{Day, Zone};
@@ -347,6 +347,7 @@ pub fn explain(options: &ExplainOptions, observer: &dyn Observer) -> Result<Expl
         excluded_until: text("excluded_until"),
         timeline: look.map(|look| look.timeline.clone()),
         predictions: look.map(|look| &look.row).or(row).map_or_else(Vec::new, |shown| predictions(&all, shown, row)),
+        reasons: look.map(|look| &look.row).or(row).map(reasons).unwrap_or_default(),
         features: look.map(|look| look.features.clone()).or(row.map(features)).unwrap_or_default(),
         contributions: look.map_or_else(Vec::new, Look::parts),
         history: written.iter().filter_map(of_partition).collect(),

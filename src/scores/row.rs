@@ -54,6 +54,19 @@ impl ScoreRow {
         }
     }
 
+    /// The words of a column of reasons; `None` where there are none, or no such column.
+    pub(crate) fn reasons(&self, column: &str) -> Option<Vec<String>> {
+        match self {
+            Self::Batch(batch) => {
+                let list = batch.column_by_name(column)?.as_list_opt::<i32>()?;
+                let reasons = list.is_valid(0).then(|| list.value(0))?;
+                let words = reasons.as_struct_opt()?.column_by_name("text")?.as_string_opt::<i32>()?;
+                Some(words.iter().flatten().map(str::to_string).collect())
+            }
+            Self::Cells(cells) => words(cells.get(column)?),
+        }
+    }
+
     /// A text, or anything else as one.
     pub(crate) fn text(&self, column: &str) -> Option<String> {
         match self {
@@ -64,6 +77,12 @@ impl ScoreRow {
             Self::Cells(cells) => cells.get(column).cloned(),
         }
     }
+}
+
+/// The words of an array of reasons, as JSON.
+fn words(reasons: &str) -> Option<Vec<String>> {
+    let reasons: Vec<serde_json::Value> = serde_json::from_str(reasons).ok()?;
+    Some(reasons.iter().filter_map(|reason| reason["text"].as_str().map(str::to_string)).collect())
 }
 
 /// Whether a row group can hold an id, as far as its statistics tell.

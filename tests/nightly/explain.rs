@@ -358,6 +358,10 @@ fn who_is_not_known_or_forgotten_is_not_told_and_other_names_are() {
         let column = columns.iter().find(|one| one["column"] == "churn_probability_60d").unwrap();
         assert_eq!(column["value"].as_f64(), churn(row), "{day}");
         assert_eq!(column["percentile"].as_f64(), row["percentiles"]["churn_probability_60d"].as_f64(), "{day}");
+        // The words of the file, whatever its format, are those of the bundle.
+        let alone = done(SCORE, here, &format!("explain --quiet --customer {id} --as-of {day} --json")).json();
+        assert_eq!(alone["reasons"], again["reasons"], "{day}");
+        assert!(!alone["reasons"]["value_reasons"].as_array().unwrap().is_empty(), "{day}: {}", alone["reasons"]);
         of_day.insert(day.to_string(), again);
     }
 

@@ -78,8 +78,9 @@ impl Look {
         };
         let request = RowRequest { as_of, share: 1.0 };
         let basis = BasisPlans::new(parameters);
-        let mut scores =
-            Predictor::new(parameters, &basis, timelines, exclusions, request, true)?.part(index, &part)?;
+        let predictor = Predictor::new(parameters, &basis, timelines, exclusions, request, true)?;
+        let predictor = predictor.with_reasons(&bundle.manifest.config.currency)?;
+        let mut scores = predictor.part(index, &part)?;
         scores.partition = 0; // the only one of the table
         let all: Vec<f64> = scores.predictions.iter().map(|column| column[0]).collect();
         let build = |sweep: &Sweep| FeatureTable::build_part(index, &part, sweep, &[request]);
@@ -112,7 +113,8 @@ impl Look {
                 explained.push(explain(fitted, table.view(), place, prediction)?);
             }
         }
-        let row = ScoreRow::Batch(Table::new(bundle, vec![scores], true).only_row(as_of));
+        let table = Table::new(bundle, vec![scores], predictor.tellers(), true);
+        let row = ScoreRow::Batch(table.only_row(as_of));
         let feature = |feature: crate::features::Feature| FeatureValue {
             value: row.number(&feature.name),
             feature: feature.name,

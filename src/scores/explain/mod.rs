@@ -57,6 +57,8 @@ pub struct Explanation {
     pub timeline: Option<TimelineSummary>,
     /// Each prediction, in the order of the score columns.
     pub predictions: Vec<Prediction>,
+    /// What moved churn and value most, in words, by column of the score file.
+    pub reasons: BTreeMap<String, Vec<String>>,
     /// Every feature of the catalogue; without events those of the partition, if it is Parquet and has them.
     pub features: Vec<FeatureValue>,
     /// What adds to the predictions that were asked for; empty without events.
@@ -107,6 +109,12 @@ pub struct FeatureValue {
     pub unit: String,
     /// What it tells.
     pub note: String,
+}
+
+/// The reasons of a row, as the score file gives them.
+pub(crate) fn reasons(row: &ScoreRow) -> BTreeMap<String, Vec<String>> {
+    let columns = ["reasons", "value_reasons"];
+    columns.into_iter().filter_map(|column| Some((column.to_string(), row.reasons(column)?))).collect()
 }
 
 /// The features of a row of a partition that was written with them: they stand after everything else.

@@ -126,6 +126,9 @@ impl Explanation {
         if groups.len() > GROUPS {
             let _ = writeln!(told, " … {} more groups, all less", groups.len() - GROUPS);
         }
+        for (column, words) in self.reasons.iter().filter(|(_, words)| !words.is_empty()) {
+            let _ = writeln!(told, "\n{column}: {}", words.join("; "));
+        }
     }
 
     fn tell_history(&self, told: &mut String) {
