@@ -125,18 +125,19 @@ impl Source<'_> {
     }
 }
 
-/// Every partition up to `last`, with the customer's row; a damaged one is told and passed over.
+/// Every partition up to the later of the days that are asked about, with the customer's row, and the days beyond. One of these
+/// days must be sound; another one that is damaged is told and passed over.
 fn written(
     scores: &Path,
-    last: Day,
+    asked: [Day; 2],
     customer: &str,
     observer: &dyn Observer,
 ) -> Result<(Vec<Written>, Vec<Day>), Error> {
     let mut found = Vec::new();
-    let mut later = Vec::new();
+    let mut beyond = Vec::new();
     for (day, path) in partitions(scores)? {
-        if day > last {
-            later.push(day);
+        if day > asked[1] {
+            beyond.push(day);
             continue;
         }
         let one = ScoreManifest::load(&path).and_then(|manifest| {
@@ -145,10 +146,11 @@ fn written(
         });
         match one {
             Ok(one) => found.push(one),
+            Err(error) if asked.contains(&day) => return Err(error.into()),
             Err(error) => observer.warn(&format!("{error}: this partition is passed over")),
         }
     }
-    Ok((found, later))
+    Ok((found, beyond))
 }
 
 /// The first of later partitions that knows a customer.
@@ -266,7 +268,8 @@ pub fn explain(options: &ExplainOptions, observer: &dyn Observer) -> Result<Expl
     }
     let from = options.against.map(|against| against.min(as_of));
     let to = options.against.map_or(as_of, |against| against.max(as_of));
-    for day in [from.unwrap_or(to), to] {
+    let asked = [from.unwrap_or(to), to];
+    for day in asked {
         if options.bundle.is_none() && !days.contains(&day) {
             return Err(ExplainError::NoPartition { scores: scores.clone(), day, days }.into());
         }
@@ -292,7 +295,7 @@ pub fn explain(options: &ExplainOptions, observer: &dyn Observer) -> Result<Expl
         return Err(ExplainError::Forgotten.into());
     }
     observer.stage("looking through the partitions");
-    let (written, beyond) = written(scores, to, &customer, observer)?;
+    let (written, beyond) = written(scores, asked, &customer, observer)?;
     let at = |day: Day| written.iter().find(|written| written.day == day);
     let row_at = |day: Day| at(day).and_then(|written| written.row.as_ref());
     let row = row_at(as_of);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, FieldRef};
 use bellwether::bundle::{Bundle, FittedColumn};
 use bellwether::time::Day;
 use serde_json::Value;
@@ -42,7 +43,9 @@ fn ids(batch: &RecordBatch) -> Vec<String> {
 /// Predictions of a row by column, as they stand in the file.
 fn predictions(batch: &RecordBatch, row: usize) -> BTreeMap<String, Option<f64>> {
     let fields = batch.schema().fields().clone();
-    let columns = fields.iter().filter(|field| field.metadata().contains_key("label"));
+    let is_prediction =
+        |field: &&FieldRef| field.metadata().contains_key("label") && *field.data_type() == DataType::Float64;
+    let columns = fields.iter().filter(is_prediction);
     columns.map(|field| (field.name().clone(), numbers(batch, field.name())[row])).collect()
 }
 
@@ -415,6 +418,18 @@ fn who_is_not_known_or_forgotten_is_not_told_and_other_names_are() {
     assert!(ended.out.is_empty(), "{}", ended.out);
 
     let other = &ids(&first)[8];
+    // A damaged partition is passed over, unless it is the one that is asked about.
+    let path = here.join(format!("scores/as_of={}/part-00000.csv", days[1]));
+    let sound = fs::read(&path).unwrap();
+    let header = sound.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(&path, [&sound[..header], b"\xff\xfe\n", &sound[header..]].concat()).unwrap();
+    let ended = done(SCORE, here, &format!("explain --quiet --customer {other} --as-of {} --json", days[2]));
+    assert!(ended.err.contains("this partition is passed over"), "{}", ended.err);
+    assert_eq!(ended.json()["history"].as_array().unwrap().len(), 2);
+    let ended = run(SCORE, here, &format!("explain --quiet --customer {other} --as-of {}", days[1]));
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(ended.err.contains("part-00000.csv"), "{}", ended.err);
+    fs::write(&path, sound).unwrap();
     let ask = format!("explain --quiet --customer {other}");
     for (line, words) in [
         (format!("{ask} --as-of 2020-01-01"), "no scores of 2020-01-01"),

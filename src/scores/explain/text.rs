@@ -47,6 +47,8 @@ fn text(text: Option<&String>) -> String {
 }
 
 fn adds(number: f64) -> String {
+    // What rounds to nothing has no sign.
+    let number = if number.abs() < 5e-5 { 0.0 } else { number };
     format!("{number:+.4}")
 }
 
@@ -127,7 +129,8 @@ impl Explanation {
             let _ = writeln!(told, " … {} more groups, all less", groups.len() - GROUPS);
         }
         for (column, words) in self.reasons.iter().filter(|(_, words)| !words.is_empty()) {
-            let _ = writeln!(told, "\n{column}: {}", words.join("; "));
+            let _ = writeln!(told, "\n{column}:");
+            words.iter().for_each(|reason| _ = writeln!(told, "  {reason}"));
         }
     }
 
