@@ -23,7 +23,8 @@ use self::times::{MISSING, fault_of};
 use self::values::{Kept, Values};
 use super::batch::{Extra, ExtraValues, Ids, Labels, NO_LABEL, order_hash, product_hash};
 use super::decode::{
-    Decoded, FileLayout, HashedTexts, LabelsBuilder, Newness, Plan, Source, id_hash, nothing, product, range, units,
+    Decoded, FileLayout, HashedTexts, LabelsBuilder, Moment, Newness, Plan, Source, id_hash, nothing, product, range,
+    units,
 };
 use super::rejects::{Reject, RejectReason, shortened};
 use super::schema::{Kind, N_ROLES, Role};
@@ -199,7 +200,10 @@ impl Columns {
             faults.resize(n, None);
             faults[row].get_or_insert((reason, role));
         }
-        let mut reject = |row: usize, reason, role: Role| {
+        let mut reject = |row: usize, reason, role: Role, moment: Option<Moment>| {
+            if plan.keeps_moments {
+                out.reject_moments.push(moment);
+            }
             out.rejects.push(Reject {
                 file: layout.name.clone(),
                 row: first_row + row as u64,
@@ -212,7 +216,7 @@ impl Columns {
         for row in 0..n {
             let time = self.times[row];
             if let Some(reason) = fault_of(time, true) {
-                reject(row, reason, Role::Ts);
+                reject(row, reason, Role::Ts, None);
                 continue;
             }
             match plan.newness(time) {
@@ -226,24 +230,32 @@ impl Columns {
                 }
                 Newness::Known => {}
             }
+            let mut moment = Moment::of(time);
             if let Some(received) = &self.received {
                 if let Some(reason) = fault_of(received[row], false) {
-                    reject(row, reason, Role::ReceivedAt);
+                    reject(row, reason, Role::ReceivedAt, Some(moment));
                     continue;
                 }
-                if received[row] != MISSING && plan.is_future(Day::of_wall(received[row]).0) {
+                if received[row] != MISSING {
+                    moment.received = Day::of_wall(received[row]).0;
+                }
+                if plan.is_future(moment.received) {
                     out.future += 1;
                     continue;
                 }
             }
             if let Some(Some((reason, role))) = faults.get(row) {
-                reject(row, *reason, *role);
+                reject(row, *reason, *role, Some(moment));
                 continue;
             }
             if self.customers.array().is_null(row) {
                 out.anonymous += 1;
                 let value = self.values.as_ref().map_or(f64::NAN, |values| values[row]);
-                out.anonymous_value += if value.is_nan() { 0.0 } else { value };
+                let money = if value.is_nan() { 0.0 } else { value };
+                out.anonymous_value.add(money);
+                if plan.keeps_moments {
+                    out.anonymous_moments.push((moment, money));
+                }
                 continue;
             }
             rows.push(row as u32);

@@ -143,6 +143,11 @@ impl Conditions {
         self.predicates.is_empty()
     }
 
+    /// The predicates, as written.
+    pub(crate) fn predicates(&self) -> impl Iterator<Item = &str> {
+        self.predicates.iter().map(|(predicate, _)| predicate.as_str())
+    }
+
     /// Names of the columns that predicates read.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.read.iter().map(|&index| self.schema.field(index).name().as_str())

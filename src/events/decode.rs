@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use twox_hash::XxHash3_64;
 
 use super::batch::{EventBatch, ExtraValues, Ids, Labels, NO_LABEL};
+use super::exact::ExactSum;
 use super::numbers::{self, NumberFault};
 use super::rejects::{Reject, RejectReason};
 use super::schema::{N_ROLES, Role};
@@ -90,9 +91,50 @@ pub(crate) struct Plan {
     pub extras: Vec<PlannedExtra>,
     /// Whether the texts behind the hashes of products and orders are needed.
     pub keeps_texts: bool,
+    /// Whether the days of rows that become no events are needed.
+    pub keeps_moments: bool,
+}
+
+/// When a row happened and was received; together they tell from which day on it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub day: i32,
+    pub received: i32,
+}
+
+impl Moment {
+    /// Of a row that happened at a wall time and does not say when it was received.
+    pub fn of(time: i64) -> Self {
+        let day = Day::of_wall(time).0;
+        Self { day, received: day }
+    }
+
+    /// The first day at which the row is known, when so many days before it are left to settle.
+    pub fn known_from(self, settle_days: u16) -> i32 {
+        self.received.max(self.day + i32::from(settle_days)) + 1
+    }
 }
 
 impl Plan {
+    /// What decoding depends on beside the files, as one text.
+    pub fn of_reading(&self) -> String {
+        let mut text = format!(
+            "{:?} {} {:?} {:?} {:?} {:?} {:?} {}",
+            self.used,
+            self.is_price_times_quantity,
+            self.order_event,
+            self.negative_event,
+            self.times,
+            self.received,
+            self.decimal_comma,
+            self.settle_days
+        );
+        for PlannedExtra { at: _, name, is_number, decimal_comma } in &self.extras {
+            text.push_str(&format!(" {name:?} {is_number} {decimal_comma}"));
+        }
+        text
+    }
+
     pub fn uses(&self, role: Role) -> bool {
         self.used[role as usize]
     }
@@ -160,12 +202,16 @@ pub(crate) struct Decoded {
     /// Products and orders as texts, when asked for.
     pub texts: HashedTexts,
     pub anonymous: u64,
-    pub anonymous_value: f64,
+    pub anonymous_value: ExactSum,
     pub future: u64,
     pub settling: u64,
     /// Events whose event column is empty.
     pub unnamed: u64,
     pub rejects: Vec<Reject>,
+    /// Of each reject, when asked for; `None` where the time is what is wrong with it.
+    pub reject_moments: Vec<Option<Moment>>,
+    /// When each anonymous row happened, and its money, when asked for.
+    pub anonymous_moments: Vec<(Moment, f64)>,
     /// Index in [`Plan::extras`] and event of each cell that is missing because it cannot be read.
     pub extra_faults: Vec<(usize, usize)>,
 }
@@ -287,11 +333,13 @@ pub(crate) fn nothing(file: usize) -> Decoded {
         event_ids: None,
         texts: HashedTexts::default(),
         anonymous: 0,
-        anonymous_value: 0.0,
+        anonymous_value: ExactSum::default(),
         future: 0,
         settling: 0,
         unnamed: 0,
         rejects: Vec::new(),
+        reject_moments: Vec::new(),
+        anonymous_moments: Vec::new(),
         extra_faults: Vec::new(),
     }
 }
@@ -350,6 +398,12 @@ fn plain<T>(values: &mut Vec<T>, keep: &[bool]) {
 }
 
 impl EventBatch {
+    /// When an event happened and was received.
+    pub(crate) fn moment(&self, event: usize) -> Moment {
+        let of_time = Moment::of(self.time[event]);
+        Moment { received: self.received.as_ref().map_or(of_time.received, |received| received[event]), ..of_time }
+    }
+
     /// Keeps the events for which `keep` holds.
     pub(crate) fn retain(&mut self, keep: &[bool]) {
         let batch = self;

@@ -30,7 +30,7 @@ pub struct FileFingerprint {
 
 /// Fingerprints of files in the making, one file after the other.
 pub(crate) struct Fingerprints<'a> {
-    files: &'a [EventFile],
+    files: Vec<&'a EventFile>,
     done: Vec<FileFingerprint>,
     /// The file after those that are done.
     open: Option<Hashing<'a>>,
@@ -70,8 +70,8 @@ impl<'a> Hashing<'a> {
 }
 
 impl<'a> Fingerprints<'a> {
-    pub fn new(files: &'a [EventFile]) -> Self {
-        Self { files, done: Vec::new(), open: None }
+    pub fn new(files: impl IntoIterator<Item = &'a EventFile>) -> Self {
+        Self { files: files.into_iter().collect(), done: Vec::new(), open: None }
     }
 
     /// Goes on for a while, or until told to stop.
@@ -98,7 +98,7 @@ impl<'a> Fingerprints<'a> {
     pub fn finish(self) -> Result<Vec<FileFingerprint>, EventsError> {
         let Self { files, mut done, open } = self;
         let n_started = done.len() + usize::from(open.is_some());
-        let rest = files[n_started..].par_iter().map(|file| Hashing::start(file)?.finish());
+        let rest = files[n_started..].par_iter().map(|&file| Hashing::start(file)?.finish());
         let (first, rest) =
             rayon::join(|| open.map(Hashing::finish).transpose(), || rest.collect::<Result<Vec<_>, _>>());
         done.extend(first?);

@@ -199,6 +199,15 @@ impl Events {
         &self.extras
     }
 
+    /// What the events of these files depend on beside their bytes and folders, as one text.
+    pub(crate) fn of_reading(&self, plan: &Plan) -> String {
+        let mut settings = self.config.events.clone();
+        settings.max_reject_share = 0.0; // decides about the whole, not about a row
+        let columns: Vec<(Role, &str)> =
+            self.mapping.columns.iter().map(|(&role, mapped)| (role, mapped.column.as_str())).collect();
+        format!("{settings:?} {} {columns:?} {}", self.config.timezone, plan.of_reading())
+    }
+
     /// The columns of these names, in that order.
     pub(crate) fn planned_extras(&self, names: &[&str]) -> Result<Vec<PlannedExtra>, EventsError> {
         let planned = |name: &&str| {
@@ -231,6 +240,7 @@ impl Events {
             settle_days: limit.settle_days,
             keeps_rows: is_checked || has(Role::EventId),
             keeps_texts: is_checked,
+            keeps_moments: false,
             extras: Vec::new(),
         }
     }

@@ -6,8 +6,8 @@ use arrow::array::StringViewBuilder;
 
 use super::batch::{EventBatch, Extra, ExtraValues, Ids, Labels, NO_LABEL, order_hash, product_hash};
 use super::decode::{
-    Decoded, FileLayout, HashedTexts, LABEL_ROLES, LabelsBuilder, Newness, Plan, PlannedExtra, Source, customer,
-    id_hash, is_no_text, nothing, number_reason, product, range, time_reason, units,
+    Decoded, FileLayout, HashedTexts, LABEL_ROLES, LabelsBuilder, Moment, Newness, Plan, PlannedExtra, Source,
+    customer, id_hash, is_no_text, nothing, number_reason, product, range, time_reason, units,
 };
 use super::extras;
 use super::numbers;
@@ -64,6 +64,8 @@ pub(crate) struct RowDecoder<'a> {
     ids: Vec<u128>,
     id_texts: StringViewBuilder,
     extras: Vec<ExtraCells>,
+    /// Of the row that is being judged, as far as it is known.
+    moment: Option<Moment>,
     out: Decoded,
 }
 
@@ -149,6 +151,7 @@ impl<'a> RowDecoder<'a> {
             ids: Vec::new(),
             id_texts: StringViewBuilder::new(),
             extras: plan.extras.iter().map(ExtraCells::new).collect(),
+            moment: None,
             out: nothing(layout.index),
         }
     }
@@ -156,16 +159,21 @@ impl<'a> RowDecoder<'a> {
     /// A line that is no row.
     pub fn malformed(&mut self, row: u64, line: &[u8]) {
         self.out.rows += 1;
+        self.moment = None;
         self.reject(row, RejectReason::MalformedLine, None, line);
     }
 
     fn reject(&mut self, row: u64, reason: RejectReason, column: Option<String>, found: &[u8]) {
         self.out.rejects.push(Reject { file: self.layout.name.clone(), row, reason, column, found: shortened(found) });
+        if self.plan.keeps_moments {
+            self.out.reject_moments.push(self.moment);
+        }
     }
 
     /// One row.
     pub fn row(&mut self, row: u64, cells: &impl Cells) {
         self.out.rows += 1;
+        self.moment = None;
         if let Err(Fault { reason, role }) = self.judge(row, cells) {
             let found = self.cell(cells, role).unwrap_or_default().to_vec();
             self.reject(row, reason, self.layout.column(role), &found);
@@ -209,6 +217,8 @@ impl<'a> RowDecoder<'a> {
         let plan = self.plan;
         let cell = self.cell(cells, Role::Ts).unwrap_or_default();
         let time = self.time.text(cell).map_err(|fault| Fault { reason: time_reason(fault), role: Role::Ts })?;
+        let mut moment = Moment::of(time);
+        self.moment = Some(moment);
         // A row whose own time is too new is left out before anything else of it is looked at.
         match plan.newness(time) {
             Newness::Future => {
@@ -221,15 +231,15 @@ impl<'a> RowDecoder<'a> {
             }
             Newness::Known => {}
         }
-        let mut received = Day::of_wall(time).0;
         if plan.uses(Role::ReceivedAt) {
             let cell = self.cell(cells, Role::ReceivedAt).unwrap_or_default().trim_ascii();
             if !numbers::is_missing(cell) {
                 let at = self.received.text(cell);
                 let at = at.map_err(|fault| Fault { reason: time_reason(fault), role: Role::ReceivedAt })?;
-                received = Day::of_wall(at).0;
+                moment.received = Day::of_wall(at).0;
+                self.moment = Some(moment);
             }
-            if plan.is_future(received) {
+            if plan.is_future(moment.received) {
                 self.out.future += 1;
                 return Ok(());
             }
@@ -253,7 +263,11 @@ impl<'a> RowDecoder<'a> {
         }
         let Some(customer) = customer_cell.and_then(customer) else {
             self.out.anonymous += 1;
-            self.out.anonymous_value += if value.is_nan() { 0.0 } else { value };
+            let money = if value.is_nan() { 0.0 } else { value };
+            self.out.anonymous_value.add(money);
+            if plan.keeps_moments {
+                self.out.anonymous_moments.push((moment, money));
+            }
             return Ok(());
         };
 
@@ -263,7 +277,7 @@ impl<'a> RowDecoder<'a> {
         self.values.push(value);
         self.quantities.push(units);
         if plan.uses(Role::ReceivedAt) {
-            self.received_days.push(received);
+            self.received_days.push(moment.received);
         }
         if plan.uses(Role::Event) {
             self.out.unnamed += u64::from(text(Role::Event).is_none());

@@ -54,15 +54,17 @@ enum Open {
 /// Cuts the files into stretches, one file after the other.
 pub(crate) struct Cutter<'a> {
     events: &'a Events,
-    next_file: usize,
+    /// Positions of the files that are still to be cut.
+    files: std::vec::IntoIter<usize>,
     open: Option<Open>,
     /// Of text files, as far as they have been read.
     bytes: Arc<AtomicU64>,
 }
 
 impl<'a> Cutter<'a> {
-    pub fn new(events: &'a Events) -> Self {
-        Self { events, next_file: 0, open: None, bytes: Arc::default() }
+    /// Of the files at these positions, in this order.
+    pub fn new(events: &'a Events, files: Vec<usize>) -> Self {
+        Self { events, files: files.into_iter(), open: None, bytes: Arc::default() }
     }
 
     /// Bytes read of text files.
@@ -79,10 +81,8 @@ impl<'a> Cutter<'a> {
                 Some(Open::Pieces { pieces }) => pieces.next(),
                 Some(Open::Text { file, lines }) => lines.stretch()?.map(|stretch| Raw::Text { file: *file, stretch }),
                 None => {
-                    if self.next_file == self.events.files.len() {
-                        break;
-                    }
-                    self.open = Some(self.open_next(plan)?);
+                    let Some(file) = self.files.next() else { break };
+                    self.open = Some(self.open(file, plan)?);
                     continue;
                 }
             };
@@ -97,9 +97,7 @@ impl<'a> Cutter<'a> {
         Ok(stretches)
     }
 
-    fn open_next(&mut self, plan: &Plan) -> Result<Open, EventsError> {
-        let file = self.next_file;
-        self.next_file += 1;
+    fn open(&self, file: usize, plan: &Plan) -> Result<Open, EventsError> {
         let delimiter = match &self.events.access[file] {
             Access::Parquet(parquet) => {
                 let layout = &self.events.layouts[file];

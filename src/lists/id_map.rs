@@ -51,6 +51,13 @@ impl IdMap {
         false
     }
 
+    /// Whose each alias is and from when on, in one order.
+    pub(super) fn entries(&self) -> Vec<(&String, &Vec<(i64, String)>)> {
+        let mut entries: Vec<_> = self.owners.iter().collect();
+        entries.sort();
+        entries
+    }
+
     /// The customer of an event of `id` at a wall time.
     pub fn customer<'a>(&'a self, id: &'a str, time: i64) -> &'a str {
         let mut id = id;
@@ -64,8 +71,8 @@ impl IdMap {
         id
     }
 
-    /// Gives the events of a batch to their customers; how many changed hands.
-    pub(super) fn apply(&self, batch: &mut EventBatch) -> u64 {
+    /// Gives the events of a batch to their customers; how many changed hands, each of which is noted.
+    pub(super) fn apply(&self, batch: &mut EventBatch, mut note: impl FnMut(usize)) -> u64 {
         if self.owners.is_empty() {
             return 0;
         }
@@ -75,7 +82,10 @@ impl IdMap {
         for (row, &time) in batch.time.iter().enumerate() {
             let id = batch.customer.text(row, &mut digits);
             let customer = self.customer(id, time);
-            mapped += u64::from(customer != id);
+            if customer != id {
+                mapped += 1;
+                note(row);
+            }
             ids.append_value(customer);
         }
         if mapped > 0 {

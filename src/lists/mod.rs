@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::ListsConfig;
 use crate::error::Error;
+use crate::events::ledger::Fate;
 use crate::events::{EventBatch, ReadSummary};
 use crate::time::Zone;
 
@@ -106,13 +107,27 @@ impl Lists {
 
     /// Gives events to the customers to whom they belong and takes out those of the forgotten.
     pub fn apply(&self, batch: &mut EventBatch) -> Applied {
-        let mut applied = Applied { mapped: self.id_map.apply(batch), forgotten: 0, others: 0 };
+        self.apply_noting(batch, |_, _, _| {})
+    }
+
+    /// The same; each event to which something is done is noted, while it is still in the batch.
+    pub(crate) fn apply_noting(
+        &self,
+        batch: &mut EventBatch,
+        mut note: impl FnMut(&EventBatch, usize, Fate),
+    ) -> Applied {
+        let mut changed = Vec::new();
+        let mapped = self.id_map.apply(batch, |event| changed.push(event));
+        let mut applied = Applied { mapped, forgotten: 0, others: 0 };
+        changed.into_iter().for_each(|event| note(batch, event, Fate::Mapped));
         if !self.forget.is_empty() {
             let mut digits = crate::events::Digits::default();
             let keep: Vec<bool> =
                 (0..batch.len()).map(|row| !self.forget.contains(batch.customer.text(row, &mut digits))).collect();
             applied.forgotten = keep.iter().filter(|keep| !**keep).count() as u64;
             if applied.forgotten > 0 {
+                let forgotten = (0..keep.len()).filter(|&event| !keep[event]);
+                forgotten.for_each(|event| note(batch, event, Fate::Forgotten));
                 batch.retain(&keep);
             }
         }
@@ -123,6 +138,13 @@ impl Lists {
             batch.retain(&keep);
         }
         applied
+    }
+
+    /// What the reading of events depends on, as one text: whoever goes by another name or is forgotten.
+    pub(crate) fn of_reading(&self) -> String {
+        let mut forgotten: Vec<&String> = self.forget.iter().collect();
+        forgotten.sort();
+        format!("{forgotten:?} {:?}", self.id_map.entries())
     }
 
     /// Takes what rejected rows say of the forgotten out of an account and its file.
