@@ -8,6 +8,7 @@ use serde::Serialize;
 mod backtest;
 mod explain;
 mod run;
+mod stored;
 
 use crate::bundle::{Bundle, ColumnNote, CustomerFilter, Manifest};
 use crate::config::Config;
@@ -21,7 +22,9 @@ use crate::scores::drift::Sample;
 use crate::sink::FileFormat;
 use crate::split::Split;
 use crate::time::Day;
-use crate::timeline::{Attributes, AttributesBuilder, Budget, TimelineBuilder, Timelines};
+use crate::timeline::{
+    Attributes, AttributesBuilder, Budget, TimelineBuilder, TimelineError, TimelineStore, Timelines,
+};
 use crate::training::{self, OrdersChoice};
 
 pub use backtest::{Backtest, BacktestOptions, BacktestRow, backtest};
@@ -180,13 +183,37 @@ pub fn read_timelines(
     budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<(Timelines, ReadSummary), Error> {
+    read_timelines_with(None, specs, attributes, config, as_of, rejects, numbers, lists, budget, observer)
+}
+
+/// What became of the rows, and how the timelines come of them.
+struct Reading {
+    summary: ReadSummary,
+    applied: Applied,
+    timelines: Box<dyn FnOnce() -> Result<Timelines, TimelineError>>,
+}
+
+/// As [`read_timelines`]. With a store, of the files only those are read that it does not hold yet.
+fn read_timelines_with(
+    store: Option<&mut TimelineStore>,
+    specs: &[String],
+    attributes: &[String],
+    config: &Config,
+    as_of: Option<Day>,
+    rejects: Option<&Path>,
+    numbers: Option<&[String]>,
+    lists: &Lists,
+    budget: &Budget,
+    observer: &dyn Observer,
+) -> Result<(Timelines, ReadSummary), Error> {
     let (timelines, summary) =
-        read_customer(specs, attributes, config, as_of, rejects, numbers, lists, budget, observer)?;
+        read_any(store, specs, attributes, config, as_of, rejects, numbers, lists, budget, observer)?;
     Ok((timelines.expect("only of one customer there may be nothing"), summary))
 }
 
-/// As [`read_timelines`]; of the one customer whom the lists may name, `None` without an event.
-fn read_customer(
+/// As [`read_timelines_with`]; of the one customer whom the lists may name, `None` without an event.
+fn read_any(
+    store: Option<&mut TimelineStore>,
     specs: &[String],
     attributes: &[String],
     config: &Config,
@@ -218,23 +245,15 @@ fn read_customer(
     let (attributes, described) = attributes.unzip();
     observer.stage("reading events");
     let limit = ReadLimit { as_of, settle_days: config.events.settle_days };
-    let mut reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
-    let mut builder = TimelineBuilder::within(budget.clone()).with_attributes(attributes);
-    let mut is_first = true;
-    let mut applied = Applied::default();
-    while let Some(mut batches) = reader.next_round()? {
-        let changes: Vec<Applied> = batches.par_iter_mut().map(|batch| lists.apply(batch)).collect();
-        changes.into_iter().for_each(|change| applied.add(change));
-        batches.retain(|batch| !batch.is_empty());
-        batches.par_iter_mut().try_for_each(|batch| inputs.conditions.mark(batch))?;
-        let (done, total) = reader.progress();
-        if std::mem::take(&mut is_first) && done > 0 {
-            builder.expect(&batches, total as f64 / done as f64);
-        }
-        builder.append(&batches)?;
-        observer.advance(done, total);
-    }
-    let mut summary = reader.finish()?;
+    let request = stored::Request { events: &events, inputs: &inputs, lists, limit, rejects, budget, observer };
+    let stored = match store {
+        Some(store) => stored::read(&request, store, attributes)?,
+        None => Err(attributes),
+    };
+    let Reading { mut summary, applied, timelines } = match stored {
+        Ok(reading) => reading,
+        Err(attributes) => read_all(&request, attributes)?,
+    };
     summary.files.extend(described.into_iter().flat_map(|described| described.files));
     summary.used -= applied.forgotten + applied.others;
     lists.scrub(&mut summary)?;
@@ -255,7 +274,7 @@ fn read_customer(
         return Err(NothingBefore { as_of, future_rows: summary.future_rows }.into());
     }
     observer.stage("sorting timelines");
-    let timelines = builder.finish()?;
+    let timelines = timelines()?;
     if lists.only.is_some() {
         return Ok((Some(timelines), summary)); // what one customer lacks says nothing of the data
     }
@@ -269,6 +288,28 @@ fn read_customer(
         observer.warn(&format!("declared feature `{feature}`: there is no `{event}` event"));
     }
     Ok((Some(timelines), summary))
+}
+
+/// Reads every file.
+fn read_all(request: &stored::Request, attributes: Option<Attributes>) -> Result<Reading, Error> {
+    let stored::Request { events, inputs, lists, limit, rejects, budget, observer } = *request;
+    let mut reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
+    let mut builder = TimelineBuilder::within(budget.clone()).with_attributes(attributes);
+    let mut is_first = true;
+    let mut applied = Applied::default();
+    while let Some(mut batches) = reader.next_round()? {
+        let changes: Vec<Applied> = batches.par_iter_mut().map(|batch| lists.apply(batch)).collect();
+        changes.into_iter().for_each(|change| applied.add(change));
+        batches.retain(|batch| !batch.is_empty());
+        batches.par_iter_mut().try_for_each(|batch| inputs.conditions.mark(batch))?;
+        let (done, total) = reader.progress();
+        if std::mem::take(&mut is_first) && done > 0 {
+            builder.expect(&batches, total as f64 / done as f64);
+        }
+        builder.append(&batches)?;
+        observer.advance(done, total);
+    }
+    Ok(Reading { summary: reader.finish()?, applied, timelines: Box::new(move || builder.finish()) })
 }
 
 /// No row is dropped in silence.

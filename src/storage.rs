@@ -542,7 +542,7 @@ fn sync_tree(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes renames in a folder lasting, where the system can do so.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }

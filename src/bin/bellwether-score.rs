@@ -17,6 +17,7 @@ use bellwether::scores::{ScoreFormat, ScoreManifest, partitions, realised};
 use bellwether::segments::{self, SegmentCounts, Segments};
 use bellwether::storage;
 use bellwether::time::Day;
+use bellwether::timeline::StoreState;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
@@ -53,6 +54,23 @@ enum Command {
     Explain(ExplainCommand),
     /// Take customers out of every partition, the memberships and the rejects
     Forget(Forget),
+    /// Say what a timeline store holds, and whether every byte of it is as it was written
+    Store(StoreCommand),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  bellwether-score store --store store/
+  bellwether-score store --store store/ --json
+
+All of it is read and compared with its checksums; nothing is written. `run --store` makes and keeps it.")]
+struct StoreCommand {
+    /// Folder of the store
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    #[command(flatten)]
+    memory: MemoryFlags,
 }
 
 #[derive(Args)]
@@ -61,6 +79,7 @@ Examples:
   bellwether-score run --bundle models/shop --events data/ --as-of 2026-08-21
   bellwether-score run --bundle models/shop --events 'data/*.parquet' --segments segments.toml
   bellwether-score run --bundle models/shop --events data/ --backfill 2026-08-01..2026-08-21
+  bellwether-score run --bundle models/shop --events data/ --store store/
 
 Writes OUT/as_of=DATE/ whole or not at all: part-00000.parquet, then manifest.json. A rerun replaces it.
 Where a target is repeated by category, OUT/category_scores/as_of=DATE/ has its scores as a long table
@@ -124,6 +143,12 @@ struct Run {
     /// File for rows that cannot be used [default: rejects.ndjson in the folder of the partitions]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    /// Folder of a timeline store: files that are in it are not read again, new ones are added
+    ///
+    /// Scores and manifest are those of a run without it, byte for byte. A file of events that has changed or is gone, and
+    /// other settings of the reading, have the store built anew. It repeats what the events say: it may be deleted.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
     #[command(flatten)]
     memory: MemoryFlags,
     #[command(flatten)]
@@ -327,6 +352,11 @@ fn main() -> std::process::ExitCode {
         Command::Diff(diff) => run_diff(diff, &common, terminal),
         Command::Explain(explain) => run_explain(explain, &common, terminal),
         Command::Forget(forget) => run_forget(forget, &common, terminal),
+        Command::Store(store) => {
+            let state = StoreState::of(&store.store, &store.memory.budget())?;
+            cli::print(&if common.json { cli::json(&state) } else { state.to_text() });
+            Ok(ExitCode::Done)
+        }
     })
 }
 
@@ -351,6 +381,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Sco
         budget: run.memory.budget(),
         attributes: run.described.attributes,
         categories: CategoryOptions { top: run.category_top, lift: run.category_lift },
+        store: run.store,
     };
     if segments.is_some() && run.segments_out.exists() && !run.segments_out.is_dir() {
         // Nor is the end of an hour of scoring the time to find that the memberships have no place.

@@ -4,7 +4,7 @@ mod error;
 
 use std::path::{Path, PathBuf};
 
-use super::read_customer;
+use super::read_any;
 use super::run::{is_read_once, missing_attributes};
 use crate::bundle::Bundle;
 use crate::error::Error;
@@ -80,7 +80,8 @@ impl Source<'_> {
     fn read(&self, as_of: Day, observer: &dyn Observer) -> Result<(Option<Timelines>, u64), Error> {
         let lists = Lists { only: Some(self.customer.to_string()), ..self.lists.clone() };
         let numbers = self.bundle.parameters.numbers();
-        let (timelines, summary) = read_customer(
+        let (timelines, summary) = read_any(
+            None,
             &self.options.events,
             &self.options.attributes,
             &self.bundle.manifest.config,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{day_after, read_timelines};
+use super::{day_after, read_timelines, read_timelines_with};
 use crate::bundle::Bundle;
 use crate::config::{Config, GatesConfig};
 use crate::error::{Error, ExitCode, Explain};
@@ -18,7 +18,7 @@ use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions, Volume};
 use crate::segments::Segments;
 use crate::storage::RunLock;
 use crate::time::{Day, TimeError};
-use crate::timeline::{Budget, Timelines};
+use crate::timeline::{Budget, TimelineStore, Timelines};
 
 /// What `run` is asked to do.
 #[derive(Debug, Clone)]
@@ -55,9 +55,15 @@ pub struct RunOptions {
     pub budget: Budget,
     /// Which rows the long table of categories has.
     pub categories: CategoryOptions,
+    /// Folder of the timeline store; events are read whole without one.
+    pub store: Option<PathBuf>,
 }
 
 impl RunOptions {
+    fn open_store(&self) -> Result<Option<TimelineStore>, Error> {
+        self.store.as_deref().map(TimelineStore::open).transpose()
+    }
+
     fn read_lists(&self, bundle: &Bundle) -> Result<Lists, Error> {
         let config = &bundle.manifest.config;
         Lists::read(&self.lists.or(&config.lists), &config.zone())
@@ -160,6 +166,7 @@ impl RunOptions {
             segments: None,
             budget: Budget::default(),
             categories: CategoryOptions::default(),
+            store: None,
         }
     }
 }
@@ -175,7 +182,8 @@ pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManife
     options.check(&bundle)?;
     let _lock = RunLock::acquire(&options.out)?;
     let lists = options.read_lists(&bundle)?;
-    let (timelines, data) = read(options, &bundle, &lists, options.as_of, observer)?;
+    let mut store = options.open_store()?;
+    let (timelines, data) = read(options, &bundle, &lists, options.as_of, store.as_mut(), observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     score_day(options, &bundle, &timelines, data, &lists, as_of, observer)
 }
@@ -199,17 +207,22 @@ pub fn backfill(
         .map(|day| Bundle::folder_at(&options.bundle, day).map(|folder| (day, folder)))
         .collect::<Result<_, _>>()?;
     let mut lock = None;
+    let mut store = None;
     let mut written = Vec::new();
     for days in folders.chunk_by(|a, b| a.1 == b.1) {
         let bundle = Bundle::load(&days[0].1)?;
         options.check(&bundle)?;
         if lock.is_none() {
             lock = Some(RunLock::acquire(&options.out)?);
+            store = options.open_store()?;
         }
         let lists = options.read_lists(&bundle)?;
         let stretches = if is_read_once(&options.events, &bundle.manifest.config)? { days.len() } else { 1 };
         for days in days.chunks(stretches) {
-            let (timelines, data) = read(options, &bundle, &lists, days.last().map(|(day, _)| *day), observer)?;
+            let (timelines, data) = {
+                let last = days.last().map(|(day, _)| *day);
+                read(options, &bundle, &lists, last, store.as_mut(), observer)?
+            };
             for (day, _) in days {
                 observer.stage(&format!("scoring {day}"));
                 written.push(score_day(options, &bundle, &timelines, data.clone(), &lists, *day, observer)?);
@@ -230,12 +243,14 @@ fn read(
     bundle: &Bundle,
     lists: &Lists,
     as_of: Option<Day>,
+    store: Option<&mut TimelineStore>,
     observer: &dyn Observer,
 ) -> Result<(Timelines, ReadSummary), Error> {
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let config = &bundle.manifest.config;
     let numbers = bundle.parameters.numbers();
-    read_timelines(
+    read_timelines_with(
+        store,
         &options.events,
         &options.attributes,
         config,

@@ -77,6 +77,13 @@ impl RunLock {
     }
 }
 
+impl RunLock {
+    /// When the lock was taken, by the clock of the file system; `None` when it does not tell.
+    pub(crate) fn taken_at(&self) -> Option<std::time::SystemTime> {
+        self.file.metadata().and_then(|found| found.modified()).ok()
+    }
+}
+
 impl Drop for RunLock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path); // while it is locked: nobody else has it

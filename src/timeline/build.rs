@@ -73,7 +73,7 @@ impl Explain for TimelineError {
 }
 
 /// Names that fit into 16 bits beside the code of a missing one.
-const NARROW_LIMIT: usize = u16::MAX as usize;
+pub(super) const NARROW_LIMIT: usize = u16::MAX as usize;
 
 /// Customers and events of one partition, in the order of the files.
 #[derive(Debug, Default)]

@@ -8,21 +8,25 @@ use super::event::{Detail, Event, EventColumns, Shape};
 #[derive(Debug)]
 pub(super) struct Damaged;
 
-fn column<T, const N: usize>(out: &mut Vec<u8>, values: impl Iterator<Item = T>, bytes: impl Fn(T) -> [u8; N]) {
+pub(super) fn column<T, const N: usize>(
+    out: &mut Vec<u8>,
+    values: impl Iterator<Item = T>,
+    bytes: impl Fn(T) -> [u8; N],
+) {
     values.for_each(|value| out.extend_from_slice(&bytes(value)));
 }
 
 /// Takes columns off the front.
-struct Columns<'a>(&'a [u8]);
+pub(super) struct Columns<'a>(pub(super) &'a [u8]);
 
 impl<'a> Columns<'a> {
-    fn bytes(&mut self, n: usize) -> Result<&'a [u8], Damaged> {
+    pub(super) fn bytes(&mut self, n: usize) -> Result<&'a [u8], Damaged> {
         let (front, rest) = self.0.split_at_checked(n).ok_or(Damaged)?;
         self.0 = rest;
         Ok(front)
     }
 
-    fn next<T, const N: usize>(
+    pub(super) fn next<T, const N: usize>(
         &mut self,
         n: usize,
         value: impl Fn([u8; N]) -> T + 'a,
@@ -143,7 +147,7 @@ impl Rows<'_> {
     }
 }
 
-fn fill<T, V>(to: &mut [T], values: impl Iterator<Item = V>, put: impl Fn(&mut T, V)) {
+pub(super) fn fill<T, V>(to: &mut [T], values: impl Iterator<Item = V>, put: impl Fn(&mut T, V)) {
     to.iter_mut().zip(values).for_each(|(to, value)| put(to, value));
 }
 

@@ -116,6 +116,17 @@ impl Customers {
         self.text.reserve(text);
     }
 
+    /// Appends a stretch of others.
+    pub(super) fn extend(&mut self, from: &Self, stretch: std::ops::Range<usize>) {
+        let text_from = if stretch.start == 0 { 0 } else { from.ends[stretch.start - 1] };
+        let text_to = if stretch.is_empty() { text_from } else { from.ends[stretch.end - 1] };
+        let at = self.text.len();
+        self.hashes.extend_from_slice(&from.hashes[stretch.clone()]);
+        self.numbers.extend_from_slice(&from.numbers[stretch.clone()]);
+        self.text.extend_from_slice(&from.text[text_from..text_to]);
+        self.ends.extend(from.ends[stretch].iter().map(|end| end - text_from + at));
+    }
+
     pub(super) fn capacity_bytes(&self) -> usize {
         8 * (self.hashes.capacity() + self.numbers.capacity() + self.ends.capacity()) + self.text.capacity()
     }

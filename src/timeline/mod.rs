@@ -12,6 +12,7 @@ mod history;
 mod orders;
 mod sort;
 mod spill;
+mod store;
 mod vocabulary;
 
 use rayon::prelude::*;
@@ -21,6 +22,7 @@ use crate::time::Day;
 use attributes::AttributesOfPart;
 use customer::Customers;
 use spill::Spilled;
+use store::View;
 
 pub use attributes::{AttributeColumn, Attributes, AttributesBuilder, ConflictingRows};
 pub use build::{TimelineBuilder, TimelineError};
@@ -29,6 +31,8 @@ pub use event::{Detail, Event, EventColumns, Timeline};
 pub use history::History;
 pub use orders::OrdersOfDay;
 pub use spill::{Budget, SpillError};
+pub(crate) use store::{Additions, KnownAt, Stat, StoredFile};
+pub use store::{StoreError, StoreState, TimelineStore};
 pub use vocabulary::{Vocabularies, Vocabulary};
 
 /// Number of partitions; a power of two, so that the top bits of the hash name one.
@@ -84,6 +88,7 @@ impl Partition {
 enum Store {
     Memory(Vec<Partition>),
     Spilled(Box<Spilled>),
+    Stored(Box<View>),
 }
 
 /// A partition that is in memory, or was loaded for as long as this is held.
@@ -151,12 +156,13 @@ impl Timelines {
         match &self.store {
             Store::Memory(partitions) => partitions.len(),
             Store::Spilled(spilled) => spilled.parts(),
+            Store::Stored(view) => view.parts(),
         }
     }
 
     /// Whether they are on disk.
     pub fn is_spilled(&self) -> bool {
-        matches!(self.store, Store::Spilled(_))
+        !matches!(self.store, Store::Memory(_))
     }
 
     /// A part.
@@ -167,6 +173,7 @@ impl Timelines {
         match &self.store {
             Store::Memory(partitions) => Ok(Part::Kept(&partitions[index])),
             Store::Spilled(spilled) => Ok(Part::Loaded(Box::new(spilled.load(index)?))),
+            Store::Stored(view) => Ok(Part::Loaded(Box::new(view.load(index)?))),
         }
     }
 
@@ -175,6 +182,7 @@ impl Timelines {
         let at_once = match &self.store {
             Store::Memory(_) => usize::MAX,
             Store::Spilled(spilled) => spilled.at_once(),
+            Store::Stored(view) => view.at_once(),
         };
         let parts = self.parts();
         (0..parts).step_by(at_once.min(parts.max(1))).map(move |start| start..start.saturating_add(at_once).min(parts))
@@ -211,7 +219,7 @@ impl Timelines {
         for stretch in self.stretches() {
             let one = stretch
                 .into_par_iter()
-                .try_fold(&empty, |folded, index| Ok(fold(folded, &*self.part(index)?)))
+                .try_fold(&empty, |folded, index| Ok::<T, SpillError>(fold(folded, &*self.part(index)?)))
                 .try_reduce(&empty, |a, b| Ok(merge(a, b)))?;
             all = merge(all, one);
         }

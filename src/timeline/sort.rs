@@ -111,13 +111,13 @@ pub(super) fn sort_timelines(growing: Growing, recode: &Recode, copy: &mut Event
 
 /// Sorts stretches of events; its buffers serve one customer after another.
 #[derive(Default)]
-struct Sorter {
+pub(super) struct Sorter {
     order: Vec<u32>,
     copy: EventColumns,
 }
 
 impl Sorter {
-    fn sort(&mut self, columns: &mut EventColumns, range: std::ops::Range<usize>) {
+    pub(super) fn sort(&mut self, columns: &mut EventColumns, range: std::ops::Range<usize>) {
         let is_before = |pair: &[Event]| pair[0].time < pair[1].time;
         if columns.events[range.clone()].windows(2).all(is_before) {
             return; // files are mostly in order of time

@@ -17,6 +17,7 @@ use super::build::Growing;
 use super::codec::{self, Damaged};
 use super::event::{EventColumns, Shape};
 use super::sort::{Recode, sort_timelines};
+use super::store::StoreError;
 use super::{PARTITIONS, Partition};
 use crate::error::{ExitCode, Explain};
 
@@ -57,7 +58,7 @@ impl Budget {
         Some(planned.saturating_sub(others + PROGRAM_BYTES).max((budget * LEAST_SHARE) as usize))
     }
 
-    fn loaded_bytes(&self) -> f64 {
+    pub(super) fn loaded_bytes(&self) -> f64 {
         self.bytes.map_or(f64::INFINITY, |bytes| bytes as f64 * LOADED_SHARE)
     }
 
@@ -66,35 +67,53 @@ impl Budget {
     }
 }
 
-/// The disk does not take or give back what was put aside.
+/// Timelines on disk that cannot be written or read back.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: cannot {action} the temporary file of timelines that memory does not hold", folder.display())]
-pub struct SpillError {
-    action: &'static str,
-    folder: PathBuf,
-    /// Bytes in the file so far.
-    bytes: u64,
-    #[source]
-    source: io::Error,
+pub enum SpillError {
+    /// The disk does not take or give back what was put aside.
+    #[error("{}: cannot {action} the temporary file of timelines that memory does not hold", folder.display())]
+    Disk {
+        /// What was tried.
+        action: &'static str,
+        /// Folder of the temporary file.
+        folder: PathBuf,
+        /// Bytes in the file so far.
+        bytes: u64,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A store of timelines that cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Explain for SpillError {
     fn exit_code(&self) -> ExitCode {
-        ExitCode::Usage
+        match self {
+            Self::Disk { .. } => ExitCode::Usage,
+            Self::Store(error) => error.exit_code(),
+        }
     }
 
     fn details(&self) -> Vec<String> {
-        vec![
-            format!("It holds {} so far.", ByteSize(self.bytes).display().iec()),
-            "The temporary file is gone; nothing else was written.".into(),
-        ]
+        match self {
+            Self::Disk { bytes, .. } => vec![
+                format!("It holds {} so far.", ByteSize(*bytes).display().iec()),
+                "The temporary file is gone; nothing else was written.".into(),
+            ],
+            Self::Store(error) => error.details(),
+        }
     }
 
     fn hints(&self) -> Vec<String> {
-        vec![
-            "make room there, or name a folder on another disk with `--spill-dir`".into(),
-            "with more memory (`--memory`) less is put aside".into(),
-        ]
+        match self {
+            Self::Disk { .. } => vec![
+                "make room there, or name a folder on another disk with `--spill-dir`".into(),
+                "with more memory (`--memory`) less is put aside".into(),
+            ],
+            Self::Store(error) => error.hints(),
+        }
     }
 }
 
@@ -134,7 +153,7 @@ const ZSTD_LEVEL: i32 = 1;
 impl Spill {
     pub(super) fn create(budget: &Budget) -> Result<Self, SpillError> {
         let folder = budget.folder();
-        let file = tempfile::tempfile_in(&folder).map_err(|source| SpillError {
+        let file = tempfile::tempfile_in(&folder).map_err(|source| SpillError::Disk {
             action: "create",
             folder: folder.clone(),
             bytes: 0,
@@ -147,7 +166,7 @@ impl Spill {
     pub(super) fn append(&mut self, growing: &mut [Growing], shape: Shape) -> Result<(), SpillError> {
         let failed = |bytes: u64| {
             let folder = self.folder.clone();
-            move |source| SpillError { action: "write", folder, bytes, source }
+            move |source| SpillError::Disk { action: "write", folder, bytes, source }
         };
         for (chunk, growing) in growing.chunks_mut(COMPRESSED_AT_ONCE).enumerate() {
             let compressor = || zstd::bulk::Compressor::new(ZSTD_LEVEL);
@@ -182,24 +201,9 @@ impl Spill {
 
     /// Ready to be read. A partition that is too large for its share of memory is cut by further bits of the hash.
     pub(super) fn finish(self, recode: Recode, shape: Shape, attributes: Option<Attributes>) -> Spilled {
-        let event_bytes = (shape.event_bytes() + 4) as f64;
-        let threads = rayon::current_num_threads() as f64;
-        let mut parts = Vec::new();
-        let mut largest = 0.0f64;
-        for (partition, blocks) in self.blocks.iter().enumerate() {
-            let bytes = blocks.iter().map(|block| block.n_events).sum::<usize>() as f64 * event_bytes * LOADING_FACTOR;
-            let mut bits = 0;
-            while bits < MOST_BITS && bytes / f64::from(1u32 << bits) * threads > self.loaded_bytes {
-                bits += 1;
-            }
-            // Cutting costs a pass over the blocks each time: threads may as well take turns before that.
-            while bits > 0 && bytes / f64::from(1u32 << (bits - 1)) <= self.loaded_bytes {
-                bits -= 1;
-            }
-            largest = largest.max(bytes / f64::from(1u32 << bits));
-            parts.extend((0..1u32 << bits).map(|cut| PartOf { partition, cut, bits }));
-        }
-        let at_once = if largest > 0.0 { (self.loaded_bytes / largest).clamp(1.0, threads) as usize } else { 1 };
+        let events: Vec<usize> =
+            self.blocks.iter().map(|blocks| blocks.iter().map(|block| block.n_events).sum()).collect();
+        let (parts, at_once) = cut(&events, shape, self.loaded_bytes);
         Spilled {
             file: Mutex::new(self.file),
             bytes: self.end,
@@ -215,19 +219,56 @@ impl Spill {
     }
 }
 
+/// The parts of partitions of so many events that can be loaded into so many bytes by all threads together, and how many
+/// of them side by side.
+pub(super) fn cut(events: &[usize], shape: Shape, loaded_bytes: f64) -> (Vec<PartOf>, usize) {
+    let event_bytes = (shape.event_bytes() + 4) as f64;
+    let threads = rayon::current_num_threads() as f64;
+    let mut parts = Vec::new();
+    let mut largest = 0.0f64;
+    for (partition, &n) in events.iter().enumerate() {
+        let bytes = n as f64 * event_bytes * LOADING_FACTOR;
+        let mut bits = 0;
+        while bits < MOST_BITS && bytes / f64::from(1u32 << bits) * threads > loaded_bytes {
+            bits += 1;
+        }
+        // Cutting costs a pass over the blocks each time: threads may as well take turns before that.
+        while bits > 0 && bytes / f64::from(1u32 << (bits - 1)) <= loaded_bytes {
+            bits -= 1;
+        }
+        largest = largest.max(bytes / f64::from(1u32 << bits));
+        parts.extend((0..1u32 << bits).map(|cut| PartOf { partition, cut, bits }));
+    }
+    let at_once = if largest > 0.0 { (loaded_bytes / largest).clamp(1.0, threads) as usize } else { 1 };
+    (parts, at_once)
+}
+
 /// A partition is cut into at most 2^16 parts; a single customer is never cut.
 const MOST_BITS: u32 = 16;
 
 /// A part of a partition: the customers whose next `bits` bits of the hash are `cut`.
 #[derive(Debug, Clone, Copy)]
-struct PartOf {
-    partition: usize,
-    cut: u32,
-    bits: u32,
+pub(super) struct PartOf {
+    pub(super) partition: usize,
+    pub(super) cut: u32,
+    pub(super) bits: u32,
 }
 
 impl PartOf {
-    fn holds(self, hash: u64) -> bool {
+    /// The whole of a partition.
+    pub(super) fn whole(partition: usize) -> Self {
+        Self { partition, cut: 0, bits: 0 }
+    }
+
+    /// Hashes of its customers, from the lowest to the highest.
+    pub(super) fn range(self) -> std::ops::RangeInclusive<u64> {
+        let prefix = (self.partition as u64) << MOST_BITS | u64::from(self.cut) << (MOST_BITS - self.bits);
+        let below = 64 - PARTITIONS.trailing_zeros() - MOST_BITS;
+        let first = prefix << below;
+        first..=first | (u64::MAX >> (PARTITIONS.trailing_zeros() + self.bits))
+    }
+
+    pub(super) fn holds(self, hash: u64) -> bool {
         let below = hash << PARTITIONS.trailing_zeros();
         self.bits == 0 || below >> (64 - self.bits) == u64::from(self.cut)
     }
@@ -275,7 +316,7 @@ impl Spilled {
     }
 
     fn failed(&self, source: io::Error) -> SpillError {
-        SpillError { action: "read back", folder: self.folder.clone(), bytes: self.bytes, source }
+        SpillError::Disk { action: "read back", folder: self.folder.clone(), bytes: self.bytes, source }
     }
 
     /// Reads a section into `raw` of a room.

@@ -13,6 +13,12 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// Of strings in their own order, each once.
+    pub(super) fn of_sorted(names: Vec<String>) -> Self {
+        let codes = names.iter().zip(0..).map(|(name, code)| (name.clone(), code)).collect();
+        Self { names, codes }
+    }
+
     /// The strings by code.
     pub fn names(&self) -> &[String] {
         &self.names
