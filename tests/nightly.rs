@@ -22,3 +22,5 @@ mod operators;
 mod proof;
 #[path = "nightly/shop.rs"]
 mod shop;
+#[path = "nightly/store.rs"]
+mod store;

@@ -11,12 +11,12 @@ use bellwether::storage::{self, RunLock};
 use super::shop::{Ended, SCORE, command, done, json, run, shop, tree};
 
 /// Kills in all; `BELLWETHER_KILLS` says another number.
-fn kills() -> u64 {
+pub fn kills() -> u64 {
     std::env::var("BELLWETHER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
 }
 
 /// Uniform in [0, 1): the finaliser of SplitMix64.
-fn number(i: u64) -> f64 {
+pub fn number(i: u64) -> f64 {
     let z = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -211,7 +211,7 @@ fn a_file_that_cannot_be_written_to_its_end_leaves_the_old_partition() {
 
 /// In a mount name space of one's own, as root of it; `None` where that is not allowed.
 #[cfg(target_os = "linux")]
-fn mounted(here: &Path, script: &str) -> Option<Ended> {
+pub fn mounted(here: &Path, script: &str) -> Option<Ended> {
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--mount", "sh", "-e", "-c", script]).current_dir(here);
