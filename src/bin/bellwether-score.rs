@@ -17,7 +17,7 @@ use bellwether::scores::{ScoreFormat, ScoreManifest, partitions, realised};
 use bellwether::segments::{self, SegmentCounts, Segments};
 use bellwether::storage;
 use bellwether::time::Day;
-use bellwether::timeline::StoreState;
+use bellwether::timeline::{StoreState, TimelineStore};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
@@ -321,6 +321,9 @@ struct Forget {
     /// Files of rejected rows, beside rejects.ndjson in the folders of partitions and bundles
     #[arg(long, num_args = 1.., value_name = "FILE")]
     rejects: Vec<PathBuf>,
+    /// Folder of a timeline store, which is emptied
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
 }
 
 fn main() -> std::process::ExitCode {
@@ -550,7 +553,13 @@ fn run_forget(command: Forget, common: &CommonFlags, terminal: &Terminal) -> Res
         memberships: Some(command.segments_out),
         models: command.models,
     };
+    let store = command.store.as_deref().map(TimelineStore::open).transpose()?;
     let forgotten = forget::forget(&options, terminal)?;
+    if let Some(store) = store {
+        store.clear()?;
+        terminal
+            .note("the timeline store is emptied: the next run builds it anew, without them when it has the list, too");
+    }
     terminal.finish();
     cli::print(&if common.json { cli::json(&forgotten) } else { forgotten.to_text() });
     Ok(ExitCode::Done)

@@ -15,6 +15,7 @@ use super::open::Events;
 use super::reader::{Account, ReadLimit};
 use super::rejects::{Reject, RejectReason};
 use super::summary::ReadSummary;
+use crate::time::Day;
 
 /// What lists did to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +149,17 @@ impl FileLedger {
             Fate::Mapped => counts.mapped += 1,
             Fate::Forgotten => counts.forgotten += 1,
         }
+    }
+
+    /// The last day before `as_of` on which a row happened.
+    pub(crate) fn last_day(&self, as_of: Option<Day>) -> Option<Day> {
+        let known = self.by_day.range(..as_of.map_or(i32::MAX, |day| day.0));
+        known.last().map(|(&day, _)| Day(day))
+    }
+
+    /// Rows that happened before a day.
+    pub(crate) fn rows_before(&self, day: Day) -> u64 {
+        self.by_day.range(..day.0).map(|(_, rows)| rows).sum()
     }
 
     /// Adds what a reading at `limit` says of the file.

@@ -10,9 +10,10 @@ use rayon::prelude::*;
 
 use super::Reading;
 use crate::error::{Error, ExitCode, FileError};
+use crate::events::decode::{Decoded, Plan};
 use crate::events::ledger::{Fates, FileLedger};
 use crate::events::reader::{Rounds, remove_repeated};
-use crate::events::{EventFile, Events, FileFingerprint, ReadLimit};
+use crate::events::{EventFile, Events, FileFingerprint, ReadLimit, Role};
 use crate::features::Inputs;
 use crate::lists::{Applied, Lists};
 use crate::progress::Observer;
@@ -44,8 +45,8 @@ struct Listing<'a> {
     known: Vec<Option<StoredFile>>,
 }
 
-/// Reads the new files into the store, and tells what a reading of all of them would tell; `None` when only such a
-/// reading can tell.
+/// Reads the new files into the store, and tells what a reading of all of them would tell; gives the attributes back when
+/// only such a reading can tell.
 pub(super) fn read(
     request: &Request,
     store: &mut TimelineStore,
@@ -64,12 +65,15 @@ pub(super) fn read(
         observer.note("events with the same id came in another order than they were known: all events are read");
         return Ok(Err(attributes));
     }
+    observer.stage("loading timelines");
+    let known_at = limit.as_of.map(|as_of| KnownAt { as_of, settle_days: limit.settle_days });
+    let timelines = match store.timelines(known_at, attributes, request.budget) {
+        Err(TimelineError::Spill(error)) => return Err(error.into()), // before anything is written
+        timelines => timelines,
+    };
     let ledgers = store.ledgers();
     let files = store.files().iter().map(|file| (ledgers[&file.number], file.fingerprint.clone()));
     let (summary, Fates { mapped, forgotten }) = events.tell(files, limit, request.rejects, &inputs.extras)?;
-    observer.stage("loading timelines");
-    let known_at = limit.as_of.map(|as_of| KnownAt { as_of, settle_days: limit.settle_days });
-    let timelines = store.timelines(known_at, attributes, request.budget);
     Ok(Ok(Reading { summary, applied: Applied { mapped, forgotten }, timelines: Box::new(move || timelines) }))
 }
 
@@ -107,7 +111,7 @@ fn of_reading(request: &Request) -> Result<String, Error> {
 }
 
 /// To decode all rows, known or not.
-fn plan(request: &Request) -> Result<crate::events::decode::Plan, Error> {
+fn plan(request: &Request) -> Result<Plan, Error> {
     let Request { events, inputs, limit, .. } = *request;
     let names: Vec<&str> = inputs.extras.iter().map(String::as_str).collect();
     let mut plan = events.plan(ReadLimit { as_of: None, ..limit }, false);
@@ -153,7 +157,7 @@ impl<'a> Listing<'a> {
         if let Some(file) = store.files().iter().find(is_left) {
             return Some(format!("{} is gone or has changed since it was read", file.path));
         }
-        let has_ids = request.events.mapping().has(crate::events::Role::EventId);
+        let has_ids = request.events.mapping().has(Role::EventId);
         let order = |file: &StoredFile| store.files().iter().position(|other| other.number == file.number);
         let is_in_order = self.known.iter().flatten().map(order).is_sorted();
         // Of events with the same id the one that is read first is kept.
@@ -277,7 +281,7 @@ fn ingest(request: &Request, store: &TimelineStore, listing: &Listing) -> Result
 }
 
 /// Of the event ids of a round, those that are in the store.
-fn stored_ids(store: &TimelineStore, parts: &[crate::events::decode::Decoded]) -> Result<BTreeMap<u128, i32>, Error> {
+fn stored_ids(store: &TimelineStore, parts: &[Decoded]) -> Result<BTreeMap<u128, i32>, Error> {
     let ids = parts.iter().filter_map(|part| part.event_ids.as_ref()).flat_map(|(ids, _)| ids.iter().copied());
     let mut ids: Vec<u128> = ids.filter(|&id| id != 0).collect();
     ids.par_sort_unstable();
@@ -293,25 +297,48 @@ fn commit(
     anew: bool,
 ) -> Result<(), Error> {
     let Ingested { additions, fingerprints } = ingested;
-    let settle_days = request.limit.settle_days;
+    let Request { events, limit, budget, observer, .. } = *request;
     let (n_new, n_all) = (additions.ledgers.len(), listing.files.len());
-    let events = additions.timelines.as_ref().map_or(0, |timelines| timelines.events());
+    let n_events = additions.timelines.as_ref().map_or(0, |timelines| timelines.events());
+    let ended = store.ledgers().values().filter_map(|ledger| ledger.last_day(limit.as_of)).max().filter(|_| !anew);
+    let late = ended.map_or(0, |day| additions.ledgers.values().map(|ledger| ledger.rows_before(day)).sum::<u64>());
     let first_number = if anew { 0 } else { next_number(store) };
     let files = listing.stored(store, first_number, fingerprints)?;
     if n_new == 0 && files == store.files() && store.reading().is_some() {
         return Ok(());
     }
-    request.observer.stage("adding to the store");
-    store.add(reading, files, additions, settle_days, anew)?;
+    if !events.mapping().has(Role::EventId) {
+        doubled(&files, additions.ledgers.keys(), observer);
+    }
+    observer.stage("adding to the store");
+    store.add(reading, files, additions, limit.settle_days, anew)?;
     if n_new > 0 {
         let was = n_all - n_new;
-        request
-            .observer
-            .note(&format!("{n_new} new files with {events} events are added to the store, which had {was}"));
+        observer.note(&format!("{n_new} new files with {n_events} events are added to the store, which had {was}"));
     }
-    let merged = store.compact(settle_days, request.budget)?;
+    if let Some(ended) = ended.filter(|_| late > 0) {
+        observer.note(&format!("{late} of the new rows are late: they happened before {ended}, where the store ended"));
+    }
+    let merged = store.compact(limit.settle_days, budget)?;
     if merged > 0 {
-        request.observer.note(&format!("{merged} segments of the store are merged into one"));
+        observer.note(&format!("{merged} segments of the store are merged into one"));
     }
     Ok(())
+}
+
+/// Tells of new files that are copies of others: without ids nothing else shows that their events come twice.
+fn doubled<'a>(files: &[StoredFile], new: impl Iterator<Item = &'a u32>, observer: &dyn Observer) {
+    let mut first: HashMap<&str, &StoredFile> = HashMap::new();
+    let new: Vec<u32> = new.copied().collect();
+    for file in files {
+        match first.get(file.fingerprint.blake3.as_str()) {
+            Some(other) if new.contains(&file.number) || new.contains(&other.number) => {
+                observer.warn(&format!("{} has the same bytes as {}: its events count twice", file.path, other.path))
+            }
+            Some(_) => {}
+            None => {
+                first.insert(&file.fingerprint.blake3, file);
+            }
+        }
+    }
 }

@@ -150,14 +150,17 @@ fn nights_with_a_store_write_what_nights_without_one_write() {
     let nights = Nights::new(false);
     let told = nights.same(first, "");
     assert!(told.contains("1 new files"), "{told}");
+    let mut late = 0;
     for night in 0..6 {
         let (from, to) = (first.plus(night), first.plus(night + 1));
         nights.add(&format!("{from}"), &between(from, to));
         let told = nights.same(to, "");
         assert!(told.contains("1 new files") && !told.contains("anew"), "{told}");
+        late += u32::from(told.contains("of the new rows are late"));
         let told = nights.same(to, "");
         assert!(!told.contains("new files"), "nothing is new: {told}");
     }
+    assert!(late > 0, "three of a hundred events arrive later than they happen");
     assert_eq!(nights.state()["files"], 7);
     assert!(nights.state()["segments"].as_u64().unwrap() < 7, "{}", nights.state());
     // Days of the past, of which the store knows more than was known then.
@@ -171,7 +174,12 @@ fn nights_with_a_store_write_what_nights_without_one_write() {
     done(SCORE, nights.here(), &backfill("--out filled"));
     done(SCORE, nights.here(), &backfill("--out filled-stored --store store"));
     assert!(tree(&nights.here().join("filled")) == tree(&nights.here().join("filled-stored")));
-    // A day of its own, and no day at all: up to the last event.
+    // A file that comes twice under two names.
+    let events = nights.here().join("events");
+    fs::copy(events.join(format!("{first}.parquet")), events.join("again.parquet")).unwrap();
+    let told = nights.same(first.plus(6), "");
+    assert!(told.contains("again.parquet has the same bytes as"), "{told}");
+    // No day at all: up to the last event.
     let no_day = nights.line(first, "--out plain").replace(&format!("--as-of {first}"), "");
     done(SCORE, nights.here(), &no_day);
     done(SCORE, nights.here(), &no_day.replace("--out plain", "--out stored --store store"));
@@ -282,6 +290,8 @@ fn late_files_changed_files_and_other_settings_are_told_and_change_no_byte() {
         assert_eq!(has("forgotten customers are left out"), more.contains("forget"), "{told}");
         assert_eq!(has("by the id map"), more.contains("map"), "{told}");
     }
+    done(SCORE, nights.here(), "forget --forget forget.csv --scores stored --store store");
+    assert_eq!(fs::read_dir(nights.here().join("store")).unwrap().count(), 0);
 }
 
 #[test]
@@ -316,11 +326,11 @@ fn one_process_at_a_time_uses_a_store() {
     assert_eq!(ended.code, Some(2), "{}", ended.err);
     assert!(ended.err.contains("another run is writing to store"), "{}", ended.err);
     drop(lock);
-    fs::write(nights.here().join("store/segment-000000.timelines"), "").unwrap();
+    fs::write(nights.here().join("store/_segment-000000.timelines"), "").unwrap();
     let ended = run(SCORE, nights.here(), &nights.line(day, "--out other --store store"));
     assert_eq!(ended.code, Some(2), "{}", ended.err);
     assert!(
-        ended.err.contains("segment-000000.timelines") && ended.err.contains("hint: `rm -r store`"),
+        ended.err.contains("_segment-000000.timelines") && ended.err.contains("hint: `rm -r store`"),
         "{}",
         ended.err
     );
@@ -329,9 +339,18 @@ fn one_process_at_a_time_uses_a_store() {
     nights.same(day, "");
 }
 
-/// A run with the store, killed after a while; whether it was still alive.
-fn killed(here: &Path, line: &str, after: Duration) -> bool {
+/// A run with the store, killed after a while, or, when `in_writing`, so long after it began to write a segment; whether it
+/// was still alive.
+fn killed(here: &Path, line: &str, after: Duration, in_writing: bool) -> bool {
+    let names = || {
+        let entries = fs::read_dir(here.join("store")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().starts_with("_segment")).max()
+    };
+    let newest = names();
     let mut child = command(SCORE, here, line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while in_writing && names() <= newest && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
     std::thread::sleep(after);
     let is_running = child.try_wait().unwrap().is_none();
     child.kill().unwrap();
@@ -345,7 +364,7 @@ fn a_run_killed_at_any_moment_loses_and_doubles_nothing() {
     let nights = Nights::new(true);
     let first = shop().fitted_at();
     nights.same(first, "");
-    let mut interrupted = 0;
+    let (mut interrupted, mut committed) = (0, 0);
     let mut kill = 0;
     let mut night = 0;
     while kill < kills() / 2 {
@@ -360,21 +379,27 @@ fn a_run_killed_at_any_moment_loses_and_doubles_nothing() {
                 fs::write(to.join(path), bytes).unwrap();
             }
         };
+        let old = nights.here().join("old");
         copied(&nights.here().join("store"), &copy);
+        copied(&copy, &old);
         let started = Instant::now();
         done(SCORE, nights.here(), &line.replace("--store store", "--store copy"));
         let lasts = started.elapsed(); // only decides on when to kill
         let expected = done(SCORE, nights.here(), "store --store copy --json").json();
-        for _ in 0..4 {
-            interrupted += u32::from(killed(nights.here(), &line, lasts.mul_f64(number(5000 + kill))));
+        for _ in 0..6 {
+            let in_writing = kill % 3 != 0;
+            let after = if in_writing { Duration::from_millis(40) } else { lasts }.mul_f64(number(5000 + kill));
+            interrupted += u32::from(killed(nights.here(), &line, after, in_writing));
             kill += 1;
             let state = nights.state();
             let is_old = state["files"] == night + 1;
             assert!(is_old || state["files"] == night + 2, "kill {kill}: {state}");
             if !is_old {
+                committed += 1;
                 for what in ["events", "customers", "first_day", "last_day", "event_ids"] {
                     assert_eq!(state[what], expected[what], "kill {kill}: {what}");
                 }
+                copied(&old, &nights.here().join("store"));
             }
         }
         nights.same(to, "");
@@ -385,7 +410,7 @@ fn a_run_killed_at_any_moment_loses_and_doubles_nothing() {
         night += 1;
     }
     assert!(interrupted > 0, "no run was caught alive");
-    eprintln!("{interrupted} of {kill} runs were killed alive over {night} nights");
+    eprintln!("{interrupted} of {kill} runs were killed alive over {night} nights, {committed} after their commit");
 }
 
 /// Files that may not become as large as they must: the same answer of the system as on a full disk.

@@ -1,4 +1,4 @@
-//! `store.json`: which files of events are in the store, and which segments hold them. It is written last, and in one
+//! `_store.json`: which files of events are in the store, and which segments hold them. It is written last, and in one
 //! step, so that a store is always what its manifest says.
 
 use std::io::Write;
@@ -13,8 +13,8 @@ use crate::error::FileError;
 use crate::events::FileFingerprint;
 use crate::storage;
 
-/// Name of the manifest.
-pub(super) const NAME: &str = "store.json";
+/// Name of the manifest. What begins so is never taken for events, wherever the store lies.
+pub(super) const NAME: &str = "_store.json";
 
 const KIND: &str = "bellwether timeline store";
 

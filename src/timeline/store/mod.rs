@@ -1,8 +1,8 @@
 //! The timeline store: coded, sorted timelines on disk, so that a nightly run reads only the files that are new.
 //!
 //! ```text
-//! DIR/store.json             the manifest: files of events, segments, and a seal over both
-//! DIR/segment-N.timelines    partitions of sorted timelines, event ids, and what became of the rows of each file
+//! DIR/_store.json            the manifest: files of events, segments, and a seal over both
+//! DIR/_segment-N.timelines   partitions of sorted timelines, event ids, and what became of the rows of each file
 //! ```
 //! **The store repeats what the events say, and nothing else.** A file of events is in it whole, with rows that are not
 //! known yet, and each segment remembers of every file what became of its rows, by the day from which on they are known
@@ -97,6 +97,22 @@ impl TimelineStore {
         let entries = manifest.iter().flat_map(|manifest| &manifest.segments);
         let segments = entries.map(|entry| Segment::open(folder, entry).map(Arc::new)).collect::<Result<_, _>>()?;
         Ok(Self { folder: folder.into(), manifest, segments, lock })
+    }
+
+    /// Empties the store.
+    ///
+    /// # Errors
+    /// Files that cannot be removed.
+    pub fn clear(self) -> Result<(), Error> {
+        let remove = |path: &Path| match fs::remove_file(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(FileError::at("remove", path)),
+        };
+        // Without it, whatever else is there belongs to nothing.
+        remove(&self.folder.join(manifest::NAME))?;
+        self.segments.iter().try_for_each(|segment| remove(&segment.path))?;
+        storage::sync_folder(&self.folder).map_err(FileError::at("write the folder", &self.folder))?;
+        Ok(())
     }
 
     /// What the coding depends on beside the files; `None` of an empty store.
@@ -226,11 +242,11 @@ fn read_ids(segment: &Segment, block: &segment::IdBlock, room: &mut Bytes) -> Re
 
 /// Name of a segment.
 fn segment_name(number: u32) -> String {
-    format!("segment-{number:06}.timelines")
+    format!("_segment-{number:06}.timelines")
 }
 
 fn is_segment_name(name: &str) -> bool {
-    let number = name.strip_prefix("segment-").and_then(|rest| rest.strip_suffix(".timelines"));
+    let number = name.strip_prefix("_segment-").and_then(|rest| rest.strip_suffix(".timelines"));
     number.is_some_and(|number| number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 

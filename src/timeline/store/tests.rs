@@ -216,7 +216,7 @@ fn what_no_manifest_names_is_removed() {
     let store = folder.path().join("store");
     small_store(&store);
     let before = told(&TimelineStore::open(&store).unwrap().timelines(None, None, &Budget::default()).unwrap());
-    for name in ["segment-000077.timelines", ".store.json.tmp-4194305-0"] {
+    for name in ["_segment-000077.timelines", "._store.json.tmp-4194305-0"] {
         fs::write(store.join(name), "half of").unwrap();
     }
     let opened = TimelineStore::open(&store).unwrap();

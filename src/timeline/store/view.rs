@@ -98,11 +98,15 @@ impl View {
             (Some(known), Some(from)) => from <= known.as_of.0,
             _ => true,
         };
-        let shape = segments.iter().map(|segment| segment.footer.shape()).find(|shape| shape.event_bytes() > 0);
-        let shape = segments
-            .iter()
-            .map(|segment| segment.footer.shape())
-            .fold(shape.unwrap_or_default(), |all, one| Shape { details: all.details || one.details, ..all });
+        // A segment without events has no columns to speak of.
+        let shapes = segments.iter().filter(|segment| segment.footer.n_events() > 0);
+        let shapes = shapes.map(|segment| segment.footer.shape());
+        let both = |a: Shape, b: Shape| Shape {
+            details: a.details || b.details,
+            numbers: a.numbers.max(b.numbers),
+            conditions: a.conditions || b.conditions,
+        };
+        let shape = shapes.reduce(both).unwrap_or_default();
         let mut events = vec![0; PARTITIONS];
         for block in segments.iter().flat_map(|segment| &segment.footer.blocks) {
             events[block.partition % PARTITIONS] += block.n_events;
