@@ -13,7 +13,7 @@
 //!
 //! # Modules, in the order of the data
 //! [`config`] and [`time`] are used everywhere. [`events`] reads files into batches; [`timeline`] codes and sorts
-//! them; [`features`] sweeps over timelines; [`labels`] and [`split`] say what is learned and from when;
+//! them, and keeps them on disk between runs; [`features`] sweeps over timelines; [`labels`] and [`split`] say what is learned and from when;
 //! [`training`] fits [`models`] (with [`math`]) and judges them by [`metrics`] in a [`report`]; [`bundle`] stores
 //! the fit; [`lists`] says who is forgotten, left alone or goes by another name; [`scores`] writes the nightly partition,
 //! watches over drift and judges old partitions later; [`segments`] evaluates criteria over it. [`predicate`]

@@ -13,7 +13,7 @@ use crate::error::{Error, ExitCode, FileError};
 use crate::events::decode::{Decoded, Plan};
 use crate::events::ledger::{Fates, FileLedger};
 use crate::events::reader::{Rounds, remove_repeated};
-use crate::events::{EventFile, Events, FileFingerprint, ReadLimit, Role};
+use crate::events::{EventBatch, EventFile, Events, FileFingerprint, ReadLimit, Role};
 use crate::features::Inputs;
 use crate::lists::{Applied, Lists};
 use crate::progress::Observer;
@@ -230,7 +230,6 @@ fn ingest(request: &Request, store: &TimelineStore, listing: &Listing) -> Result
     let mut rounds = Rounds::new(events, new.clone(), plan(request)?);
     while let Some(mut parts) = rounds.next()? {
         let stored = if is_anew { BTreeMap::new() } else { stored_ids(store, &parts)? };
-        let mut batches = Vec::with_capacity(parts.len());
         for part in &mut parts {
             let number = numbers[&part.file];
             let ledger = ledgers.get_mut(&number).expect("every new file has one");
@@ -259,10 +258,18 @@ fn ingest(request: &Request, store: &TimelineStore, listing: &Listing) -> Result
                 return Ok(None);
             }
             ledger.take(part, inputs.extras.len(), settle_days);
-            let batch = &mut part.batch;
-            lists.apply_noting(batch, |batch, event, fate| ledger.suffer(batch.moment(event), settle_days, fate));
         }
-        batches.extend(parts.into_iter().map(|part| part.batch).filter(|batch| !batch.is_empty()));
+        let apply = |part: &mut Decoded| {
+            let mut fates = Vec::new();
+            lists.apply_noting(&mut part.batch, |batch, event, fate| fates.push((batch.moment(event), fate)));
+            (numbers[&part.file], fates)
+        };
+        for (number, fates) in parts.par_iter_mut().map(apply).collect::<Vec<_>>() {
+            let ledger = ledgers.get_mut(&number).expect("every new file has one");
+            fates.into_iter().for_each(|(moment, fate)| ledger.suffer(moment, settle_days, fate));
+        }
+        let mut batches: Vec<EventBatch> = parts.into_iter().map(|part| part.batch).collect();
+        batches.retain(|batch| !batch.is_empty());
         batches.par_iter_mut().try_for_each(|batch| inputs.conditions.mark(batch))?;
         let (done, total) = rounds.progress();
         if std::mem::take(&mut is_first) && done > 0 {

@@ -223,6 +223,33 @@ fn rows_of_every_fate_are_told_as_without_a_store() {
     assert!(before[scores] == after[scores]);
     nights.same(to.plus(1), "");
     nights.same(to.plus(3), "--with-features");
+    // Lines of text, of which a day in between knows some: what is wrong with the others is not told then.
+    let (day, eve) = (to.plus(1), to.plus(2));
+    let header =
+        "customer_id,ts,event,value,quantity,product,category,channel,device,campaign,order_id,event_id,received_at";
+    let lines = [
+        format!("7,{day} 10:00:00,purchase,5.5,1,p,ski,web,phone,,o1,x1,{day} 10:00:00"),
+        format!("7,{day} 10:00:00,purchase,5.5,1,p,ski,web,phone,,o1,x1,{eve} 10:00:00"),
+        format!(",{day} 11:00:00,purchase,0.1,1,p,ski,web,phone,,o2,x2,{eve} 11:00:00"),
+        format!(",{day} 11:00:00,purchase,0.2,1,p,ski,web,phone,,o2,x3,{day} 11:00:00"),
+        format!("9,{day} 12:00:00,,,1,p,,web,phone,,o3,x4,"),
+        format!("9,{day} 12:00:00,purchase,1e999,1,p,,web,phone,,o3,x5,{eve} 12:00:00"),
+        format!("9,{eve} 12:00:00,purchase,much,1,p,,web,phone,,o3,x6,{eve} 12:00:00"),
+        format!("9,{day} 12:00:00,purchase,3,1,p,,web,phone,,o3,x7,whenever"),
+        "9,some day,purchase,3,1,p,,web,phone,,o3,x8,".to_string(),
+        "9,too short".to_string(),
+    ];
+    let text = lines.iter().fold(format!("{header}\n"), |text, line| text + line + "\n");
+    fs::write(nights.here().join("events/2-text.csv"), text).unwrap();
+    let told = nights.same(to.plus(1), "");
+    let has = |told: &str, words: &str| assert!(told.contains(words), "no `{words}`: {told}");
+    has(&told, "unreadable_time: 1 rows");
+    has(&told, "malformed_line: 1 rows");
+    assert!(!told.contains("unreadable_number"), "{told}");
+    let told = nights.same(to.plus(2), "");
+    has(&told, "unreadable_time: 2 rows");
+    assert!(!told.contains("unreadable_number"), "{told}");
+    has(&nights.same(to.plus(3), ""), "unreadable_number: 1 rows");
     // An event that arrives again, having been known earlier: of a day in between, only all files can tell.
     let early = history.slice(history.num_rows() - 6, 6);
     let arrived: Vec<i64> = times(&early, "received_at").iter().map(|time| time - 9 * DAY_MICROS).collect();
