@@ -274,6 +274,7 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
                 "segments",
                 "segments-out",
                 "spill-dir",
+                "store",
                 "with-features",
             ],
         ),
@@ -320,7 +321,8 @@ fn every_command_has_help_with_examples_and_just_these_flags() {
                 "top",
             ],
         ),
-        (SCORE, "forget", &["forget", "models", "rejects", "scores", "segments-out"]),
+        (SCORE, "forget", &["forget", "models", "rejects", "scores", "segments-out", "store"]),
+        (SCORE, "store", &["memory", "spill-dir", "store"]),
     ];
     let here = tempfile::tempdir().unwrap();
     for (program, command, own) in commands {
@@ -360,7 +362,7 @@ fn the_examples_in_the_help_are_understood() {
     let here = tempfile::tempdir().unwrap(); // where none of the files is: refused, but not for the flags
     for (program, commands) in [
         (TRAIN, &["", "fit", "backtest", "check", "features", "build", "clv"][..]),
-        (SCORE, &["", "run", "segment", "realised", "diff", "explain", "forget"]),
+        (SCORE, &["", "run", "segment", "realised", "diff", "explain", "forget", "store"]),
     ] {
         let name = Path::new(program).file_stem().unwrap().to_str().unwrap();
         for command in commands {

@@ -64,7 +64,7 @@ Examples:
   bellwether-score store --store store/
   bellwether-score store --store store/ --json
 
-All of it is read and compared with its checksums; nothing is written. `run --store` makes and keeps it.")]
+All of it is read and compared with its checksums. `run --store` makes it and keeps it.")]
 struct StoreCommand {
     /// Folder of the store
     #[arg(long, value_name = "DIR")]
