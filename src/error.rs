@@ -234,11 +234,17 @@ impl Explain for FileError {
 
     fn hints(&self) -> Vec<String> {
         use std::io::ErrorKind;
+        if let Some(problem) = crate::storage::remote::problem_of(&self.source) {
+            return problem.hints();
+        }
         let hint = match self.source.kind() {
             ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
                 "a file is where a folder is needed: name another folder"
             }
             ErrorKind::IsADirectory => "a folder is where a file is needed: name another file",
+            ErrorKind::Unsupported | ErrorKind::NotFound if crate::storage::is_remote(&self.path) => {
+                "name a file on this machine; events, attributes, bundles, scores and memberships may be in an object store"
+            }
             ErrorKind::NotFound => "check the path, and the folder from which it is seen",
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 "name another place, or have the rights to this one granted"

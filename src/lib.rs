@@ -18,7 +18,7 @@
 //! the fit; [`lists`] says who is forgotten, left alone or goes by another name; [`scores`] writes the nightly partition,
 //! watches over drift and judges old partitions later; [`segments`] evaluates criteria over it. [`predicate`]
 //! plans SQL conditions, of segments and of declared features. [`storage`] makes
-//! files appear whole or not at all, [`simulate`] makes shops with known truth, [`demo`] runs everything once, [`clv`]
+//! files appear whole or not at all, here and in object stores, [`simulate`] makes shops with known truth, [`demo`] runs everything once, [`clv`]
 //! compares the buy-till-you-die models.
 //! [`error`], [`progress`] and [`cli`] are how all of it talks to people.
 //!

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 mod backtest;
 mod explain;
+mod places;
 mod run;
 mod stored;
 
@@ -21,6 +22,7 @@ use crate::report::{self, Fact, Report, format};
 use crate::scores::drift::Sample;
 use crate::sink::FileFormat;
 use crate::split::Split;
+use crate::storage::{self, Workplace};
 use crate::time::Day;
 use crate::timeline::{
     Attributes, AttributesBuilder, Budget, TimelineBuilder, TimelineError, TimelineStore, Timelines,
@@ -341,6 +343,17 @@ fn left_out(summary: &ReadSummary, observer: &dyn Observer) {
 /// # Errors
 /// Whatever keeps a bundle from being made; nothing is written then.
 pub fn fit(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Error> {
+    for path in options.rejects.iter().chain(&options.export_features) {
+        storage::refuse_remote(path)?;
+    }
+    let mut models = Workplace::open(&options.out, |_| false)?;
+    let done = fit_here(FitOptions { out: models.folder().into(), ..options }, &models.observer(observer));
+    let done = models.finish(done, observer)?;
+    Ok(FitResult { folder: done.folder.map(|folder| models.address(&folder)), ..done })
+}
+
+/// The same into a folder of this machine.
+fn fit_here(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, Error> {
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
     let lists = Lists::read(&options.lists.or(&options.config.lists), &options.config.zone())?;
     let (timelines, data) = read_timelines(
@@ -504,6 +517,7 @@ impl Built {
 pub fn build(options: &BuildOptions, observer: &dyn Observer) -> Result<Built, Error> {
     if !options.dry_run {
         FileFormat::of_path(&options.out)?;
+        storage::refuse_remote(&options.out)?;
     }
     let mut as_ofs = options.as_ofs.clone();
     as_ofs.sort_unstable();

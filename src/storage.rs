@@ -14,6 +14,8 @@
 //! So the rule of recovery is: *a run that was killed has changed nothing, unless its new folder is already in
 //! place.* A live run holds an advisory lock on its files in progress; what is locked is left alone, so
 //! several runs may share a folder. Where a file system has no locks, leftovers count as dead.
+//!
+//! Folders in object stores are worked in through a [`Workplace`].
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -38,10 +40,15 @@ use rayon::prelude::*;
 use crate::error::FileError;
 
 mod exchange;
+pub(crate) mod location;
 mod lock;
+pub(crate) mod remote;
+mod workplace;
 
 use exchange::exchange;
+pub use location::is_remote;
 pub use lock::RunLock;
+pub use workplace::{Addressed, Workplace};
 
 /// Tries to put a folder in place while other runs do the same with theirs; each try loses to one of them.
 const SWAP_TRIES: usize = 64;
@@ -53,6 +60,7 @@ const SWAP_TRIES: usize = 64;
 /// What `write` or the system says, for instance that the disk is full; then the temporary is gone and a former
 /// file is untouched.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), FileError> {
+    refuse_remote(path)?;
     let parent = parent_of(path);
     recover(&parent)?;
     let (mut temporary, file) = Temporary::create(path, Kind::File)?;
@@ -74,6 +82,7 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io:
 /// # Errors
 /// Those of `build` and of the system; then everything built is removed and the former folder stays.
 pub fn replace_folder<T, E: From<FileError>>(target: &Path, build: impl FnOnce(&Path) -> Result<T, E>) -> Result<T, E> {
+    refuse_remote(target)?;
     let parent = parent_of(target);
     fs::create_dir_all(&parent).map_err(FileError::at("create the folder", &parent))?;
     recover(&parent)?;
@@ -96,6 +105,7 @@ pub fn replace_folder<T, E: From<FileError>>(target: &Path, build: impl FnOnce(&
 /// # Errors
 /// Those of `build` and of the system; then the temporary is gone and a former file is untouched.
 pub fn replace_file<T, E: From<FileError>>(target: &Path, build: impl FnOnce(&Path) -> Result<T, E>) -> Result<T, E> {
+    refuse_remote(target)?;
     let parent = parent_of(target);
     fs::create_dir_all(&parent).map_err(FileError::at("create the folder", &parent))?;
     recover(&parent)?;
@@ -124,6 +134,7 @@ pub(crate) struct PendingFile {
 impl PendingFile {
     /// An empty one beside `target`, whose folder is created when it is missing.
     pub(crate) fn create(target: &Path) -> Result<Self, FileError> {
+        refuse_remote(target)?;
         let parent = parent_of(target);
         fs::create_dir_all(&parent).map_err(FileError::at("create the folder", &parent))?;
         recover(&parent)?;
@@ -353,6 +364,16 @@ fn at(path: &Path) -> impl FnOnce(ParquetError) -> FileError {
         };
         FileError { action: "write", path, source }
     }
+}
+
+/// Refuses an address in an object store: what writes files knows those of this machine, and a [`Workplace`] stands
+/// before it where both are meant. Also to be asked before a long work whose result could not be written.
+pub(crate) fn refuse_remote(path: &Path) -> Result<(), FileError> {
+    if !is_remote(path) {
+        return Ok(());
+    }
+    let source = io::Error::new(io::ErrorKind::Unsupported, "it is an address in an object store");
+    Err(FileError { action: "write", path: path.into(), source })
 }
 
 fn parent_of(path: &Path) -> PathBuf {

@@ -960,7 +960,9 @@ fn the_commands_of_the_readme_work_when_typed() {
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let mut typed = 0;
-    for command in blocks.flat_map(str::lines).filter(|line| line.starts_with("bellwether-")) {
+    // Those about object stores are typed in `object_store.rs`, where there is one.
+    let is_local = |line: &&str| line.starts_with("bellwether-") && !line.contains("s3://");
+    for command in blocks.flat_map(str::lines).filter(is_local) {
         let ended = Command::new("sh").arg("-c").arg(command).current_dir(here.path()).env("PATH", &path).output();
         let ended = ended.unwrap();
         assert!(ended.status.success(), "{command}\n{}", String::from_utf8_lossy(&ended.stderr));

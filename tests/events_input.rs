@@ -649,7 +649,7 @@ fn specs_that_lead_nowhere_are_wrong_usage() {
     let usage = |spec: &str| fails(&[spec.to_string()], &default, ExitCode::Usage);
     let error = usage(&real.replace("events.csv", "event.csv"));
     assert!(error.hints()[0].contains("events.csv"), "{:?}", error.hints());
-    assert!(matches!(usage("s3://bucket/events"), EventsError::Remote { .. }));
+    assert!(matches!(usage("hdfs://bucket/events"), EventsError::Remote { .. }));
     assert!(matches!(usage(&format!("{}/*.parquet", folder.path().display())), EventsError::NoMatch { .. }));
     std::fs::create_dir(folder.path().join("nothing")).unwrap();
     assert!(matches!(usage(folder.path().join("nothing").to_str().unwrap()), EventsError::NoFiles { .. }));

@@ -15,7 +15,7 @@ use bellwether::scores::explain::TextOptions;
 use bellwether::scores::forget::{self, ForgetOptions};
 use bellwether::scores::{ScoreFormat, ScoreManifest, partitions, realised};
 use bellwether::segments::{self, SegmentCounts, Segments};
-use bellwether::storage;
+use bellwether::storage::{self, Workplace};
 use bellwether::time::Day;
 use bellwether::timeline::{StoreState, TimelineStore};
 use clap::{Args, Parser, Subcommand};
@@ -80,15 +80,18 @@ Examples:
   bellwether-score run --bundle models/shop --events 'data/*.parquet' --segments segments.toml
   bellwether-score run --bundle models/shop --events data/ --backfill 2026-08-01..2026-08-21
   bellwether-score run --bundle models/shop --events data/ --store store/
+  bellwether-score run --bundle s3://shop/models/main --events s3://shop/events/ --out s3://shop/scores
 
 Writes OUT/as_of=DATE/ whole or not at all: part-00000.parquet, then manifest.json. A rerun replaces it.
 Where a target is repeated by category, OUT/category_scores/as_of=DATE/ has its scores as a long table
-with ranks, and suggested audiences in its manifest.json.")]
+with ranks, and suggested audiences in its manifest.json.
+Object stores: s3://bucket/…, gs://bucket/…, az://container/…, set up by environment variables such as
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL (see the README).")]
 struct Run {
-    /// Folder of the bundles (the one in use is taken), or of one bundle
+    /// Folder of the bundles (the one in use is taken), or of one bundle, or its address in an object store
     #[arg(long, short, value_name = "DIR")]
     bundle: PathBuf,
-    /// Files, folders, globs or hive partitions of events, in any format that `fit` reads
+    /// Files, folders, globs or hive partitions of events, in any format that `fit` reads, here or in an object store
     #[arg(long, short, required = true, num_args = 1.., value_name = "PATH")]
     events: Vec<String>,
     /// First day of the predicted windows, such as 2026-08-21 [default: the day after the last event]
@@ -119,7 +122,7 @@ struct Run {
     /// File for Prometheus about this run, written whatever becomes of it
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
-    /// Folder of the partitions
+    /// Folder of the partitions, or its address in an object store
     #[arg(long, short, default_value = "scores", value_name = "DIR")]
     out: PathBuf,
     /// Write every feature as a column, too: criteria over history need them
@@ -137,7 +140,7 @@ struct Run {
     /// Segment criteria to evaluate afterwards; implies --with-features
     #[arg(long, value_name = "FILE")]
     segments: Option<PathBuf>,
-    /// Folder of the memberships
+    /// Folder of the memberships, or its address in an object store
     #[arg(long, default_value = "segments", value_name = "DIR")]
     segments_out: PathBuf,
     /// File for rows that cannot be used [default: rejects.ndjson in the folder of the partitions]
@@ -166,7 +169,7 @@ A criterion is SQL over the columns of the scores; feature columns are there aft
   name = \"likely-to-churn\"
   where = \"churn_percentile >= 80 AND predicted_value_90d > 50\"")]
 struct Segment {
-    /// Folder of the partitions
+    /// Folder of the partitions, or its address in an object store
     #[arg(long, default_value = "scores", value_name = "DIR")]
     scores: PathBuf,
     /// Segment criteria
@@ -175,7 +178,7 @@ struct Segment {
     /// Day of the partition, such as 2026-08-21
     #[arg(long, value_name = "DATE")]
     as_of: Day,
-    /// Folder of the memberships
+    /// Folder of the memberships, or its address in an object store
     #[arg(long, short, default_value = "segments", value_name = "DIR")]
     out: PathBuf,
 }
@@ -189,7 +192,7 @@ Examples:
 
 Every run judges the old partitions whose windows have passed; with --events that is done now.")]
 struct RealisedCommand {
-    /// Folder of the partitions
+    /// Folder of the partitions, or its address in an object store
     #[arg(long, default_value = "scores", value_name = "DIR")]
     scores: PathBuf,
     /// Events to judge by, for partitions that no run has judged yet
@@ -222,7 +225,7 @@ Examples:
 With the bundle of the earlier day, and events, what the data and what the models have changed are
 told apart. Nothing is written.")]
 struct Diff {
-    /// Folder of the partitions
+    /// Folder of the partitions, or its address in an object store
     #[arg(long, default_value = "scores", value_name = "DIR")]
     scores: PathBuf,
     /// The earlier day
@@ -309,10 +312,10 @@ struct Forget {
     /// List of the customers: customer_id
     #[arg(long, value_name = "FILE")]
     forget: PathBuf,
-    /// Folder of the partitions
+    /// Folder of the partitions, or its address in an object store
     #[arg(long, default_value = "scores", value_name = "DIR")]
     scores: PathBuf,
-    /// Folder of the memberships
+    /// Folder of the memberships, or its address in an object store
     #[arg(long, default_value = "segments", value_name = "DIR")]
     segments_out: PathBuf,
     /// Folders of bundles that are asked whether they were trained with them
@@ -344,9 +347,9 @@ fn main() -> std::process::ExitCode {
         }
         Command::Segment(segment) => {
             let segments = Segments::load(&segment.segments)?;
-            let partition = segment.scores.join(format!("as_of={}", segment.as_of));
-            let counts =
-                segments::evaluate(&segments, &partition, &segment.out, segment.as_of, rayon::current_num_threads())?;
+            let threads = rayon::current_num_threads();
+            let counts = segments::update(&segments, &segment.scores, &segment.out, segment.as_of, threads, terminal)?;
+            terminal.finish();
             let folder = segment.out.join(format!("as_of={}", segment.as_of));
             cli::print(&if common.json { cli::json(&counts) } else { segments_text(&counts, &folder) });
             Ok(ExitCode::Done)
@@ -412,7 +415,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Sco
             .as_ref()
             .map(|segments| {
                 let threads = rayon::current_num_threads();
-                segments::evaluate(segments, &partition, &run.segments_out, manifest.as_of, threads)
+                segments::update(segments, &options.out, &run.segments_out, manifest.as_of, threads, terminal)
             })
             .transpose()?;
         let categories = CategoryManifest::load(&options.out, manifest.as_of)?;
@@ -457,10 +460,14 @@ fn run_realised(command: RealisedCommand, common: &CommonFlags, terminal: &Termi
         pipeline::judge(&options, terminal)?;
         terminal.finish();
     }
-    let history = realised::history(&command.scores)?;
+    let is_told = |name: &str| name.ends_with("/manifest.json") || name.ends_with("/realised.json");
+    let scores = Workplace::open(&command.scores, is_told)?;
+    let history = realised::history(scores.folder()).map_err(|error| scores.explain(error.into()))?;
     let mut estimates = Vec::new();
-    for (day, partition) in partitions(&command.scores)? {
-        for (column, estimate) in ScoreManifest::load(&partition)?.estimates {
+    for (day, partition) in partitions(scores.folder())? {
+        for (column, estimate) in
+            ScoreManifest::load(&partition).map_err(|error| scores.explain(error.into()))?.estimates
+        {
             let is_judged = |realised: &realised::Realised| {
                 realised.as_of == day && realised.columns.iter().any(|judged| judged.column == column)
             };
@@ -492,8 +499,11 @@ fn run_realised(command: RealisedCommand, common: &CommonFlags, terminal: &Termi
 }
 
 fn run_diff(command: Diff, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    let sides = [command.from, command.to].map(|day| format!("as_of={day}/"));
+    let is_compared = |name: &str| name.ends_with("/manifest.json") || sides.iter().any(|side| name.starts_with(side));
+    let scores = Workplace::open(&command.scores, is_compared)?;
     let options = DiffOptions {
-        scores: command.scores.clone(),
+        scores: scores.folder().into(),
         from: command.from,
         to: command.to,
         column: command.column,
@@ -515,7 +525,7 @@ fn run_diff(command: Diff, common: &CommonFlags, terminal: &Terminal) -> Result<
             pipeline::rescore(&options, command.to, terminal)
         })
         .transpose()?;
-    let diff = diff::diff(&options, rescored.as_ref())?;
+    let diff = diff::diff(&options, rescored.as_ref()).map_err(|error| scores.explain(error))?;
     terminal.finish();
     cli::print(&if common.json { cli::json(&diff) } else { diff.to_text() });
     Ok(ExitCode::Done)

@@ -55,7 +55,8 @@ enum Command {
 
 #[derive(Args)]
 struct Source {
-    /// Files, folders, globs or hive partitions of events: Parquet, CSV, TSV, NDJSON, each plain, gzip or zstd
+    /// Files, folders, globs or hive partitions of events, here or in an object store: Parquet, CSV, TSV, NDJSON, each
+    /// plain, gzip or zstd
     #[arg(long, short, required_unless_present = "print_config", num_args = 1.., value_name = "PATH")]
     events: Vec<String>,
     /// Settings in TOML; only what differs from the defaults
@@ -79,6 +80,8 @@ Examples:
   bellwether-train fit --events data/ --config shop.toml --as-of 2026-08-21 --out models/shop
   bellwether-train fit --print-config > shop.toml
 
+With object stores, such as --events 's3://shop/events/*.parquet' --out s3://shop/models/main, credentials come
+from environment variables: AWS_ACCESS_KEY_ID and so on (see the README).
 Writes OUT/<bundle id>/ with report.html, CARD.md and the models, and OUT/current, which names it.
 Without a config: churn, orders and value at 90 days, categories at 30; less if history is short.")]
 struct Fit {
@@ -87,7 +90,7 @@ struct Fit {
     /// The first day that must not be seen, such as 2026-08-21 [default: the day after the last event]
     #[arg(long, value_name = "DATE")]
     as_of: Option<Day>,
-    /// Folder of the bundles
+    /// Folder of the bundles, or its address in an object store
     #[arg(long, short, default_value = "models/default", value_name = "DIR")]
     out: PathBuf,
     /// File for rows that cannot be used [default: rejects.ndjson in the folder of the bundles]
@@ -237,7 +240,8 @@ For bg-bb a table holds whole numbers of opportunities: frequency, recency, T, a
 For sbg it holds contracts, `periods,cancelled` (1 if it ended then, 0 if it lasts), or cohorts,
 `cohort,period,active` with period 0, 1, 2 and so on.")]
 struct Clv {
-    /// Files, folders, globs or hive partitions of events: Parquet, CSV, TSV, NDJSON, each plain, gzip or zstd
+    /// Files, folders, globs or hive partitions of events, here or in an object store: Parquet, CSV, TSV, NDJSON, each
+    /// plain, gzip or zstd
     #[arg(long, short, required_unless_present = "table", conflicts_with = "table", num_args = 1.., value_name = "PATH")]
     events: Vec<String>,
     /// CSV of customers instead: customer_id, frequency, recency, T, monetary_value

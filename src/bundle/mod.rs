@@ -26,7 +26,7 @@ use crate::features::Feature;
 use crate::report::Report;
 use crate::scores::drift::{self, Distributions};
 use crate::split::Split;
-use crate::storage;
+use crate::storage::{self, Workplace};
 use crate::time::Day;
 
 pub use apply::{ModelRows, offset_of};
@@ -39,6 +39,9 @@ pub use scorer::{Listener, TargetScorer, TargetScores};
 
 /// Version of the files of a bundle. It rises when a release writes what an earlier one cannot read.
 pub const FORMAT: u32 = 1;
+
+/// The file beside bundles that names the one in use.
+const CURRENT: &str = "current";
 
 /// What `manifest.json` says first, so that a foreign file is told at once.
 const KIND: &str = "bellwether bundle";
@@ -167,6 +170,23 @@ pub enum BundleError {
     },
 }
 
+impl BundleError {
+    /// The same, of other places.
+    fn at(mut self, place: impl Fn(&Path) -> PathBuf) -> Self {
+        match &mut self {
+            Self::File(FileError { path, .. })
+            | Self::Missing { path }
+            | Self::Foreign { path }
+            | Self::Newer { path, .. }
+            | Self::BadCurrent { path, .. }
+            | Self::NoneByThen { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Unreadable { path, .. } => *path = place(path),
+        }
+        self
+    }
+}
+
 impl Explain for BundleError {
     fn exit_code(&self) -> ExitCode {
         ExitCode::BundleUnusable
@@ -190,6 +210,7 @@ impl Explain for BundleError {
                  prove nothing"
                     .into(),
             ],
+            Self::File(error) if storage::remote::problem_of(&error.source).is_some() => error.hints(),
             Self::Newer { .. } => vec!["install the release that wrote it, or a later one".into()],
             _ => vec!["copy the bundle again from where it was trained, or train it anew".into()],
         }
@@ -287,7 +308,7 @@ impl Bundle {
             let path = temporary.join("manifest.json");
             std::fs::write(&path, &manifest).map_err(FileError::at("write", &path))
         })?;
-        storage::write_atomic(&folder.join("current"), |file| {
+        storage::write_atomic(&folder.join(CURRENT), |file| {
             std::io::Write::write_all(file, format!("{id}\n").as_bytes())
         })?;
         Ok((self, target))
@@ -299,7 +320,13 @@ impl Bundle {
     /// # Errors
     /// No bundle; all of them are later; a folder that cannot be read.
     pub fn folder_at(folder: &Path, day: Day) -> Result<PathBuf, BundleError> {
-        let current = folder.join("current");
+        let place = Workplace::open(folder, |name| name == CURRENT || name.ends_with("/manifest.json"))?;
+        let found = Self::folder_here_at(place.folder(), day);
+        found.map(|found| place.address(&found)).map_err(|error| error.at(|path| place.address(path)))
+    }
+
+    fn folder_here_at(folder: &Path, day: Day) -> Result<PathBuf, BundleError> {
+        let current = folder.join(CURRENT);
         if !current.is_file() {
             return Ok(folder.into()); // one bundle, or nothing: told on loading
         }
@@ -329,7 +356,19 @@ impl Bundle {
     /// # Errors
     /// Missing, foreign, newer or damaged, by name of the file.
     pub fn load(folder: &Path) -> Result<Self, BundleError> {
-        let current = folder.join("current");
+        // Of `models/<name>`, `current`; of one bundle, all of it.
+        let mut place = Workplace::open(folder, |name| !name.contains('/') && !name.starts_with("rejects"))?;
+        let current = place.folder().join(CURRENT);
+        if place.is_remote() && current.is_file() {
+            let in_use = named_by(&current).map_err(|error| error.at(|path| place.address(path)))?;
+            let id = in_use.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            place.fetch(|name| name.split_once('/').is_some_and(|(folder, _)| folder == id))?;
+        }
+        Self::load_here(place.folder()).map_err(|error| error.at(|path| place.address(path)))
+    }
+
+    fn load_here(folder: &Path) -> Result<Self, BundleError> {
+        let current = folder.join(CURRENT);
         let folder = if current.is_file() { named_by(&current)? } else { folder.to_path_buf() };
         let path = folder.join("manifest.json");
         if !path.is_file() {

@@ -14,8 +14,8 @@ pub enum EventsError {
     /// A file or folder that the system refuses.
     #[error(transparent)]
     File(#[from] FileError),
-    /// An address of an object store or web server.
-    #[error("`{spec}` is not on this machine: this release reads local files")]
+    /// An address of something that is no object store, as far as is known.
+    #[error("`{spec}` is neither on this machine nor in an object store that is known")]
     Remote { spec: String },
     /// Nothing was asked for.
     #[error("no events were named")]
@@ -150,6 +150,16 @@ fn kept_line(kept: Option<&Path>) -> String {
     }
 }
 
+impl EventsError {
+    /// A text that cannot be read on: the store's fault, if it comes from one and the store says so.
+    pub(crate) fn of_text(path: &Path, line: u64, source: std::io::Error) -> Self {
+        match crate::storage::remote::problem_of(&source) {
+            Some(_) => Self::File(FileError { action: "read", path: path.into(), source }),
+            None => Self::DamagedText { path: path.into(), line, source },
+        }
+    }
+}
+
 impl Explain for EventsError {
     fn exit_code(&self) -> ExitCode {
         match self {
@@ -242,7 +252,10 @@ impl Explain for EventsError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::File(error) => error.hints(),
-            Self::Remote { .. } => vec!["copy the files here first and name the folder: `--events data/`".into()],
+            Self::Remote { .. } => vec![
+                "object stores are named as in `s3://bucket/events/`, `gs://bucket/events/` or `az://container/events/`".into(),
+                "copy the files of any other place here first and name the folder: `--events data/`".into(),
+            ],
             Self::NoSpecs => vec!["name a file, a folder or a pattern: `--events data/`".into()],
             Self::NotFound { nearest: Some(path), .. } => vec![format!("did you mean `{}`?", path.display())],
             Self::NoMatch { .. } => vec!["quote the pattern, so that the shell leaves it alone: `--events 'data/*.csv'`".into()],

@@ -1,4 +1,8 @@
 //! Fingerprints of the files that are read, taken while other threads decode.
+//!
+//! Of an object in a store it is what the store calls the content, its entity tag, which the reading was held to: hashing
+//! the bytes would mean fetching all of them, where columns that nobody asks for are never fetched. It changes with every
+//! writing of other content, and stays while nobody writes; the same content elsewhere may have another.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::EventsError;
 use super::source::EventFile;
 use crate::error::FileError;
+use crate::storage::is_remote;
 
 /// Bytes hashed between two looks at whether to go on.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -24,8 +29,12 @@ pub struct FileFingerprint {
     pub name: String,
     /// Bytes on disk.
     pub bytes: u64,
-    /// BLAKE3 of these bytes, in hexadecimal digits.
+    /// BLAKE3 of these bytes, in hexadecimal digits; empty of an object in a store.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub blake3: String,
+    /// What the object store calls the content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e_tag: Option<String>,
 }
 
 /// Fingerprints of files in the making, one file after the other.
@@ -38,25 +47,30 @@ pub(crate) struct Fingerprints<'a> {
 
 struct Hashing<'a> {
     file: &'a EventFile,
-    reader: File,
+    reader: Option<File>,
     hasher: blake3::Hasher,
     buffer: Vec<u8>,
 }
 
 impl<'a> Hashing<'a> {
     fn start(file: &'a EventFile) -> Result<Self, EventsError> {
-        let reader = File::open(&file.path).map_err(FileError::at("read", &file.path))?;
+        let open = || File::open(&file.path).map_err(FileError::at("read", &file.path));
+        let reader = (!is_remote(&file.path)).then(open).transpose()?;
         Ok(Self { file, reader, hasher: blake3::Hasher::new(), buffer: vec![0; CHUNK_BYTES] })
     }
 
     /// Hashes a chunk; the fingerprint when it was the last.
     fn step(&mut self) -> Result<Option<FileFingerprint>, EventsError> {
-        let n = self.reader.read(&mut self.buffer).map_err(FileError::at("read", &self.file.path))?;
+        let n = match &mut self.reader {
+            Some(reader) => reader.read(&mut self.buffer).map_err(FileError::at("read", &self.file.path))?,
+            None => 0,
+        };
         self.hasher.update(&self.buffer[..n]);
         Ok((n == 0).then(|| FileFingerprint {
             name: self.file.name.clone(),
             bytes: self.file.size,
-            blake3: self.hasher.finalize().to_hex().to_string(),
+            blake3: self.reader.as_ref().map(|_| self.hasher.finalize().to_hex().to_string()).unwrap_or_default(),
+            e_tag: self.file.e_tag.clone(),
         }))
     }
 
@@ -130,6 +144,7 @@ mod tests {
                     compression: Compression::None,
                     partition: Vec::new(),
                     size: content.len() as u64,
+                    e_tag: None,
                 }
             })
             .collect();

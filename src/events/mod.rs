@@ -18,6 +18,7 @@ mod exact;
 pub mod extras;
 mod fingerprints;
 pub mod formats;
+mod input;
 pub(crate) mod ledger;
 pub mod mapping;
 mod numbers;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::columns;
 use super::decode::{FileLayout, LABEL_ROLES, Plan, PlannedExtra, Source, TimeStyles};
 use super::detect;
@@ -11,13 +13,15 @@ use super::extras::{self, ExtraColumn, ExtraKind, Seen};
 use super::formats::delimited::{self, Delimiter, Lines, Row, Stretch};
 use super::formats::parquet::{ParquetFile, cell_type};
 use super::formats::{self, Format, ndjson};
+use super::input::Input;
 use super::mapping::Mapping;
 use super::numbers;
 use super::reader::ReadLimit;
 use super::schema::{CellType, Column, N_ROLES, Role, normalised};
-use super::source::{self, EventFile};
+use super::source::{self, EventFile, Found};
 use super::times::{self, Detected};
 use crate::config::{AttributesConfig, Config, nearest};
+use crate::storage::is_remote;
 
 /// Rows that the mapping is detected from.
 const SAMPLE_ROWS: usize = 1000;
@@ -112,16 +116,17 @@ impl Events {
     ) -> Result<Self, EventsError> {
         check_settings(config)?;
         let resolved = source::resolve(specs)?;
-        let mut files = Vec::new();
-        for found in resolved.files {
-            files.push(formats::identify(found, &config.events)?);
-        }
+        let mut files = each(resolved.files, |found| formats::identify(found, &config.events))?;
         let mut inspected = Vec::new();
-        for file in &files {
-            // Later files are only asked for their columns.
-            let is_sampled = !inspected.iter().any(|seen: &Inspected| seen.has_rows);
-            inspected.push(inspect(file, config, if is_sampled { SAMPLE_ROWS } else { 1 })?);
+        let mut rest = files.iter();
+        for file in rest.by_ref() {
+            inspected.push(inspect(file, config, SAMPLE_ROWS)?);
+            if inspected.iter().any(|seen: &Inspected| seen.has_rows) {
+                break;
+            }
         }
+        // Later files are only asked for their columns.
+        inspected.extend(each(rest.collect(), |file| inspect(file, config, 1))?);
         let Some(first) = inspected.iter().position(|seen| seen.has_rows) else {
             return Err(EventsError::NoRows { files: files.into_iter().map(|file| file.path).collect() });
         };
@@ -382,13 +387,48 @@ impl Events {
     }
 }
 
+/// Files that are asked at a time where answers are long in coming.
+const AT_ONCE: usize = 16;
+
+/// Something done with each file; with many at once when they are in object stores.
+fn each<T: Far + Send, U: Send>(
+    files: Vec<T>,
+    work: impl Fn(T) -> Result<U, EventsError> + Sync + Send,
+) -> Result<Vec<U>, EventsError> {
+    if files.len() > 1
+        && files.iter().any(Far::is_far)
+        && let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build()
+    {
+        // The first error in the order of the files, whichever came first.
+        return pool.install(|| files.into_par_iter().map(work).collect::<Vec<_>>()).into_iter().collect();
+    }
+    files.into_iter().map(work).collect()
+}
+
+/// Files that may be in an object store.
+trait Far {
+    fn is_far(&self) -> bool;
+}
+
+impl Far for Found {
+    fn is_far(&self) -> bool {
+        is_remote(&self.path)
+    }
+}
+
+impl Far for &EventFile {
+    fn is_far(&self) -> bool {
+        is_remote(&self.path)
+    }
+}
+
 pub(crate) fn damaged(file: &EventFile, source: impl std::error::Error + Send + Sync + 'static) -> EventsError {
     EventsError::DamagedParquet { path: file.path.clone(), bytes: file.size, source: Box::new(source) }
 }
 
 /// Lines of a text file; where quotes may hold line feeds, its delimiter is needed.
 fn lines(file: &EventFile, delimiter: Option<Delimiter>) -> Result<Lines, EventsError> {
-    let reader = formats::unpacked(&file.path, file.compression, &Arc::default())?;
+    let reader = formats::unpacked(&Input::of(file)?, &file.path, file.compression, &Arc::default())?;
     Ok(Lines::new(reader, file.path.clone(), delimiter))
 }
 

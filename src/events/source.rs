@@ -6,16 +6,22 @@ use std::path::{Path, PathBuf};
 use super::error::EventsError;
 use super::formats::{Compression, Format};
 use crate::error::FileError;
+use crate::storage::location::Location;
+use crate::storage::remote::Object;
+
+mod remote;
 
 /// One file of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFile {
-    /// Where it is.
+    /// Where it is: a path, or the address of an object.
     pub path: PathBuf,
     /// Its name in reports: below the folder that was named, or the bare file name.
     pub name: String,
     /// Bytes on disk.
     pub size: u64,
+    /// What its object store calls the present content; `None` of a file of this machine.
+    pub e_tag: Option<String>,
     /// How its rows are written.
     pub format: Format,
     /// How its bytes are packed.
@@ -30,6 +36,8 @@ pub(crate) struct Found {
     pub path: PathBuf,
     pub name: String,
     pub partition: Vec<(String, Option<String>)>,
+    /// What the listing of its store tells of it.
+    pub object: Option<Object>,
 }
 
 /// What the specs of `--events` stand for.
@@ -51,7 +59,10 @@ pub(crate) fn resolve(specs: &[String]) -> Result<Resolved, EventsError> {
     let mut seen = BTreeSet::new();
     for spec in specs {
         for found in resolve_one(spec, &mut resolved.skipped)? {
-            let identity = std::fs::canonicalize(&found.path).map_err(FileError::at("find", &found.path))?;
+            let identity = match Location::of(&found.path) {
+                Some(place) => place.address(&place.key),
+                None => std::fs::canonicalize(&found.path).map_err(FileError::at("find", &found.path))?,
+            };
             if seen.insert(identity) {
                 resolved.files.push(found);
             } else {
@@ -63,6 +74,9 @@ pub(crate) fn resolve(specs: &[String]) -> Result<Resolved, EventsError> {
 }
 
 fn resolve_one(spec: &str, skipped: &mut Vec<String>) -> Result<Vec<Found>, EventsError> {
+    if let Some(place) = Location::of(spec) {
+        return remote::resolve(spec, &place, skipped);
+    }
     let local = match spec.split_once("://") {
         Some(("file", path)) => path,
         Some(_) => return Err(EventsError::Remote { spec: spec.into() }),
@@ -101,8 +115,8 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<Found>, skipped: &mut Vec<St
     entries.sort();
     for path in entries {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(['.', '_']) || name.starts_with("rejects") {
-            continue; // marks of other programs, and what we once wrote ourselves
+        if is_mark(&name) {
+            continue;
         }
         // A link to a folder is not followed: it may lead back to where we come from.
         let is_link = path.symlink_metadata().map_err(at)?.file_type().is_symlink();
@@ -158,9 +172,14 @@ fn has_event_name(name: &str) -> bool {
     }
 }
 
+/// Marks of other programs, and what we once wrote ourselves.
+fn is_mark(name: &str) -> bool {
+    name.starts_with(['.', '_']) || name.starts_with("rejects")
+}
+
 fn found(path: &Path, root: &Path) -> Found {
     let name = path.strip_prefix(root).unwrap_or(path);
-    Found { path: path.into(), name: name.display().to_string(), partition: partition(path) }
+    Found { path: path.into(), name: name.display().to_string(), partition: partition(path), object: None }
 }
 
 /// `key=value` folders on the way to a file, outermost first.
@@ -275,7 +294,7 @@ mod tests {
         let spec = root.path().join("event.parquet");
         let Err(EventsError::NotFound { nearest, .. }) = names(spec.to_str().unwrap()) else { panic!("not found") };
         assert_eq!(nearest, Some(root.path().join("events.parquet")));
-        assert!(matches!(names("s3://shop/events"), Err(EventsError::Remote { .. })));
+        assert!(matches!(names("hdfs://shop/events"), Err(EventsError::Remote { .. })));
         assert!(matches!(resolve(&[]), Err(EventsError::NoSpecs)));
         touch(root.path(), "empty/readme.md");
         let empty = root.path().join("empty");

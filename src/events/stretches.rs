@@ -11,16 +11,20 @@ use super::error::EventsError;
 use super::formats::delimited::{self, Delimiter, Lines, Row, Stretch};
 use super::formats::parquet::{PIECE_ROWS, ParquetFile, Piece};
 use super::formats::{self, ndjson};
+use super::input::Input;
 use super::open::{Access, Events, damaged, wanted};
 use super::rows::RowDecoder;
 use super::skips;
 use super::source::EventFile;
+use crate::storage::remote::Chunks;
 
 /// A stretch before it is decoded.
 pub(crate) enum Raw {
     Piece {
         file: usize,
         piece: Piece,
+        /// What of it is on its way from an object store.
+        ahead: Option<Chunks>,
     },
     /// A piece of which no row is known yet.
     Unknown {
@@ -78,7 +82,14 @@ impl<'a> Cutter<'a> {
         let mut weight = 0;
         while weight < n * PIECE_ROWS {
             let next = match &mut self.open {
-                Some(Open::Pieces { pieces }) => pieces.next(),
+                Some(Open::Pieces { pieces }) => match pieces.next() {
+                    Some(Raw::Piece { file, piece, .. }) => {
+                        let wanted = wanted(&self.events.layouts[file], plan);
+                        let ahead = parquet(self.events, file).ahead(&self.events.files[file], piece, &wanted)?;
+                        Some(Raw::Piece { file, piece, ahead })
+                    }
+                    other => other,
+                },
                 Some(Open::Text { file, lines }) => lines.stretch()?.map(|stretch| Raw::Text { file: *file, stretch }),
                 None => {
                     let Some(file) = self.files.next() else { break };
@@ -103,7 +114,7 @@ impl<'a> Cutter<'a> {
                 let layout = &self.events.layouts[file];
                 let raw = |piece: Piece| match skips::newness(plan, layout, parquet, piece.row_group) {
                     Some(newness) => Raw::Unknown { file, piece, newness },
-                    None => Raw::Piece { file, piece },
+                    None => Raw::Piece { file, piece, ahead: None },
                 };
                 let pieces: Vec<Raw> = parquet.pieces().into_iter().map(raw).collect();
                 return Ok(Open::Pieces { pieces: pieces.into_iter() });
@@ -111,8 +122,9 @@ impl<'a> Cutter<'a> {
             Access::Delimited(delimiter) => Some(*delimiter),
             Access::Ndjson => None,
         };
-        let EventFile { path, compression, .. } = &self.events.files[file];
-        let reader = formats::unpacked(path, *compression, &self.bytes)?;
+        let found = &self.events.files[file];
+        let EventFile { path, compression, .. } = found;
+        let reader = formats::unpacked(&Input::of(found)?, path, *compression, &self.bytes)?;
         Ok(Open::Text { file, lines: Lines::new(reader, path.clone(), delimiter) })
     }
 }
@@ -130,12 +142,12 @@ pub(crate) fn decode(events: &Events, plan: &Plan, raw: Raw) -> Result<(u64, Vec
             }
             Ok((share(events, index, piece), vec![part]))
         }
-        Raw::Piece { file: index, piece } => {
+        Raw::Piece { file: index, piece, ahead } => {
             let (file, layout) = (&events.files[index], &events.layouts[index]);
             let wanted = wanted(layout, plan);
             let mut first_row = piece.first_row;
             let mut parts = Vec::new();
-            for batch in parquet(events, index).read(file, piece, &wanted)? {
+            for batch in parquet(events, index).read_ahead(file, piece, &wanted, ahead)? {
                 let batch = batch?;
                 let n_rows = batch.num_rows() as u64;
                 let part = columns::decode(plan, layout, batch, &wanted, first_row);

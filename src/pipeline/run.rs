@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::places::Places;
 use super::{day_after, read_timelines, read_timelines_with};
 use crate::bundle::Bundle;
 use crate::config::{Config, GatesConfig};
@@ -16,7 +17,7 @@ use crate::scores::diff::Rescored;
 use crate::scores::realised::{self, Realised, RealisedOptions};
 use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions, Volume};
 use crate::segments::Segments;
-use crate::storage::RunLock;
+use crate::storage;
 use crate::time::{Day, TimeError};
 use crate::timeline::{Budget, TimelineStore, Timelines};
 
@@ -64,6 +65,12 @@ impl RunOptions {
         self.store.as_deref().map(TimelineStore::open).transpose()
     }
 
+    /// The same on folders of this machine.
+    fn within(&self, places: &Places) -> Self {
+        let memberships = places.memberships.as_ref().map(|folder| folder.folder().to_path_buf());
+        Self { out: places.scores.folder().into(), memberships, ..self.clone() }
+    }
+
     fn read_lists(&self, bundle: &Bundle) -> Result<Lists, Error> {
         let config = &bundle.manifest.config;
         Lists::read(&self.lists.or(&config.lists), &config.zone())
@@ -71,6 +78,7 @@ impl RunOptions {
 
     /// What can be told before anything is read.
     fn check(&self, bundle: &Bundle) -> Result<(), Error> {
+        self.rejects.as_deref().map_or(Ok(()), storage::refuse_remote)?;
         let Some(segments) = &self.segments else { return Ok(()) };
         if self.format != ScoreFormat::Parquet {
             return Err(SegmentsNeedParquet.into());
@@ -180,12 +188,25 @@ impl RunOptions {
 pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManifest, PathBuf), Error> {
     let bundle = Bundle::load(&options.bundle)?;
     options.check(&bundle)?;
-    let _lock = RunLock::acquire(&options.out)?;
-    let lists = options.read_lists(&bundle)?;
+    let mut places = Places::lock(&options.out, options.memberships.as_deref(), observer)?;
+    let here = options.within(&places);
+    let heard = places.scores.observer(observer);
+    let done = run_here(&here, &bundle, &mut places, &heard);
+    let (manifest, partition) = places.scores.finish(done, observer)?;
+    Ok((manifest, places.scores.address(&partition)))
+}
+
+fn run_here(
+    options: &RunOptions,
+    bundle: &Bundle,
+    places: &mut Places,
+    observer: &dyn Observer,
+) -> Result<(ScoreManifest, PathBuf), Error> {
+    let lists = options.read_lists(bundle)?;
     let mut store = options.open_store()?;
-    let (timelines, data) = read(options, &bundle, &lists, options.as_of, store.as_mut(), observer)?;
+    let (timelines, data) = read(options, bundle, &lists, options.as_of, store.as_mut(), observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
-    score_day(options, &bundle, &timelines, data, &lists, as_of, observer)
+    score_day(options, bundle, places, &timelines, data, &lists, as_of, observer)
 }
 
 /// A partition for each of the days, in order, as it would have been given then: by the newest bundle of the folder that
@@ -206,26 +227,33 @@ pub fn backfill(
         .iter()
         .map(|day| Bundle::folder_at(&options.bundle, day).map(|folder| (day, folder)))
         .collect::<Result<_, _>>()?;
-    let mut lock = None;
+    let mut places: Option<Places> = None;
     let mut store = None;
     let mut written = Vec::new();
     for days in folders.chunk_by(|a, b| a.1 == b.1) {
         let bundle = Bundle::load(&days[0].1)?;
         options.check(&bundle)?;
-        if lock.is_none() {
-            lock = Some(RunLock::acquire(&options.out)?);
-            store = options.open_store()?;
-        }
+        let places = match &mut places {
+            Some(places) => places,
+            none => {
+                let locked = none.insert(Places::lock(&options.out, options.memberships.as_deref(), observer)?);
+                store = options.open_store()?;
+                locked
+            }
+        };
+        let here = options.within(places);
+        let heard = places.scores.observer(observer);
         let lists = options.read_lists(&bundle)?;
         let stretches = if is_read_once(&options.events, &bundle.manifest.config)? { days.len() } else { 1 };
         for days in days.chunks(stretches) {
-            let (timelines, data) = {
-                let last = days.last().map(|(day, _)| *day);
-                read(options, &bundle, &lists, last, store.as_mut(), observer)?
-            };
+            let last = days.last().map(|(day, _)| *day);
+            let timelines = read(&here, &bundle, &lists, last, store.as_mut(), &heard);
+            let (timelines, data) = places.scores.finish(timelines, observer)?;
             for (day, _) in days {
                 observer.stage(&format!("scoring {day}"));
-                written.push(score_day(options, &bundle, &timelines, data.clone(), &lists, *day, observer)?);
+                let done = score_day(&here, &bundle, places, &timelines, data.clone(), &lists, *day, &heard);
+                let (manifest, partition) = places.scores.finish(done, observer)?;
+                written.push((manifest, places.scores.address(&partition)));
             }
         }
     }
@@ -266,6 +294,7 @@ fn read(
 fn score_day(
     options: &RunOptions,
     bundle: &Bundle,
+    places: &mut Places,
     timelines: &Timelines,
     data: ReadSummary,
     lists: &Lists,
@@ -312,6 +341,7 @@ fn score_day(
         categories: options.categories,
     };
     scores::check_gates(bundle, timelines, &volume, &score)?; // before anything is written beside old partitions
+    places.fetch_unjudged(judged.known_until)?;
     realised::update(&judged, timelines, observer)?;
     scores::score(bundle, timelines, data, &score, warnings, observer)
 }
@@ -386,15 +416,22 @@ impl JudgeOptions {
 /// # Errors
 /// Another run in the same folder; a bundle or events that cannot be read; partitions that cannot be read or written.
 pub fn judge(options: &JudgeOptions, observer: &dyn Observer) -> Result<Vec<Realised>, Error> {
-    let _lock = RunLock::acquire(&options.scores)?;
+    let mut places = Places::lock(&options.scores, options.memberships.as_deref(), observer)?;
+    let heard = places.scores.observer(observer);
+    let done = judge_here(options, &mut places, &heard);
+    places.scores.finish(done, observer)
+}
+
+fn judge_here(options: &JudgeOptions, places: &mut Places, observer: &dyn Observer) -> Result<Vec<Realised>, Error> {
     let (bundle, timelines) = options.read(observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let settling = i32::from(bundle.manifest.config.events.settle_days);
     let judged = RealisedOptions {
-        scores: options.scores.clone(),
-        memberships: options.memberships.clone(),
+        scores: places.scores.folder().into(),
+        memberships: places.memberships.as_ref().map(|folder| folder.folder().to_path_buf()),
         known_until: as_of.plus(-settling).min(timelines.last_day.plus(1)),
     };
+    places.fetch_unjudged(judged.known_until)?;
     realised::update(&judged, &timelines, observer)
 }
 

@@ -22,7 +22,7 @@ use crate::config::TargetKind;
 use crate::error::{Error, FileError};
 use crate::lists::{scrub, scrub_file};
 use crate::progress::Observer;
-use crate::storage::{self, PartitionWriter, RunLock};
+use crate::storage::{self, PartitionWriter, Workplace};
 use crate::time::Day;
 use crate::timeline::customer_hash;
 
@@ -107,7 +107,37 @@ impl Forgotten {
 /// # Errors
 /// Another run in the folder; partitions that cannot be read or written; bundles that are damaged.
 pub fn forget(options: &ForgetOptions, observer: &dyn Observer) -> Result<Forgotten, Error> {
-    let _lock = RunLock::acquire(&options.scores)?;
+    let mut scores = Workplace::lock(&options.scores, |_| true, observer)?;
+    let open = |folder: &PathBuf| Workplace::open(folder, |_| true);
+    let mut memberships = options.memberships.as_ref().map(open).transpose()?;
+    let mut models = options.models.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    // Files in those folders are meant where they are here.
+    let here = |path: &PathBuf| {
+        let mut folders = options.models.iter().zip(&models).chain(std::iter::once((&options.scores, &scores)));
+        let below =
+            |(named, folder): (&PathBuf, &Workplace)| Some(folder.folder().join(path.strip_prefix(named).ok()?));
+        folders.find_map(below).unwrap_or_else(|| path.clone())
+    };
+    let local = ForgetOptions {
+        ids: options.ids.clone(),
+        scores: scores.folder().into(),
+        memberships: memberships.as_ref().map(|folder| folder.folder().into()),
+        rejects: options.rejects.iter().map(here).collect(),
+        models: models.iter().map(|folder| folder.folder().into()).collect(),
+    };
+    let mut done = forget_here(&local, &scores.observer(observer));
+    for folder in models.iter_mut().chain(&mut memberships) {
+        if let Ok(forgotten) = &mut done {
+            let bundles = forgotten.trained_with.iter_mut().map(|trained| &mut trained.bundle);
+            bundles.chain(&mut forgotten.unknown).for_each(|bundle| *bundle = folder.address(bundle));
+        }
+        done = folder.finish(done, observer);
+    }
+    scores.finish(done, observer)
+}
+
+/// The same in folders of this machine.
+fn forget_here(options: &ForgetOptions, observer: &dyn Observer) -> Result<Forgotten, Error> {
     storage::recover(&options.scores)?;
     let mut forgotten = Forgotten { customers: options.ids.len(), ..Forgotten::default() };
     // Bundles first: when one cannot be read, nothing is changed.
@@ -149,7 +179,7 @@ pub fn forget(options: &ForgetOptions, observer: &dyn Observer) -> Result<Forgot
             }
         }
     }
-    for path in options.rejects.iter().filter(|path| path.is_file()) {
+    for path in options.rejects.iter().filter(|path| path.is_file() || storage::is_remote(path)) {
         forgotten.rejects += scrub_file(path, &options.ids)?;
     }
     Ok(forgotten)

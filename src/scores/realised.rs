@@ -213,6 +213,49 @@ pub fn update(
     Ok(written)
 }
 
+/// Days of the partitions that [`update`] would judge: those of which it reads the rows. Damaged ones are left to it.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub(crate) fn unjudged(scores: &Path, known_until: Day) -> Result<Vec<Day>, FileError> {
+    let days = partitions(scores)?.into_iter().filter(|(day, _)| *day < known_until);
+    Ok(days.filter(|(day, path)| matches!(Due::of(*day, path, known_until), Ok(Some(_)))).map(|(day, _)| day).collect())
+}
+
+/// What of a partition can be judged now and was not before.
+struct Due {
+    manifest: ScoreManifest,
+    former: Option<Realised>,
+    targets: Vec<Target>,
+    /// Whether the windows of all targets have passed.
+    is_last: bool,
+}
+
+impl Due {
+    /// `None` when that is nothing.
+    fn of(as_of: Day, partition: &Path, known_until: Day) -> Result<Option<Self>, FileError> {
+        if is_complete(partition)? {
+            return Ok(None);
+        }
+        let manifest = ScoreManifest::load(partition)?;
+        let has_passed = |target: &&Target| Window::after(as_of, target.horizon).end <= known_until;
+        if !manifest.targets.iter().any(|target| has_passed(&target)) {
+            return Ok(None);
+        }
+        let former = load(partition)?;
+        let is_judged = |target: &&Target| {
+            let columns = former.iter().flat_map(|former| &former.columns);
+            columns.map(|judged| &judged.column).any(|column| target.columns().contains(column))
+        };
+        let passed = manifest.targets.iter().filter(has_passed).count();
+        // What was judged once stays as it is: a rerun of an old day finds what it found then.
+        let targets: Vec<Target> =
+            manifest.targets.iter().filter(has_passed).filter(|target| !is_judged(target)).cloned().collect();
+        let is_last = passed == manifest.targets.len();
+        Ok((!targets.is_empty()).then_some(Self { manifest, former, targets, is_last }))
+    }
+}
+
 /// Why a partition is not judged.
 enum UpdateError {
     /// What is there cannot be read or understood.
@@ -234,30 +277,16 @@ fn update_one(
     timelines: &Timelines,
     observer: &dyn Observer,
 ) -> Result<Option<Realised>, UpdateError> {
-    if is_complete(partition).map_err(UpdateError::Damaged)? {
-        return Ok(None);
-    }
-    let manifest = ScoreManifest::load(partition).map_err(UpdateError::Damaged)?;
-    let has_passed = |target: &&Target| Window::after(as_of, target.horizon).end <= options.known_until;
-    if !manifest.targets.iter().any(|target| has_passed(&target)) {
-        return Ok(None);
-    }
-    let former = load(partition).map_err(UpdateError::Damaged)?;
-    let is_judged = |target: &&Target| {
-        let columns = former.iter().flat_map(|former| &former.columns);
-        columns.map(|judged| &judged.column).any(|column| target.columns().contains(column))
-    };
-    let passed = manifest.targets.iter().filter(has_passed).count();
-    // What was judged once stays as it is: a rerun of an old day finds what it found then.
-    let new: Vec<&Target> = manifest.targets.iter().filter(has_passed).filter(|target| !is_judged(target)).collect();
-    let part = manifest.files.keys().find(|name| name.starts_with("part-"));
-    let (Some(part), false) = (part, new.is_empty()) else { return Ok(None) };
+    let due = Due::of(as_of, partition, options.known_until).map_err(UpdateError::Damaged)?;
+    let Some(Due { manifest, former, targets, is_last }) = due else { return Ok(None) };
+    let new: Vec<&Target> = targets.iter().collect();
+    let Some(part) = manifest.files.keys().find(|name| name.starts_with("part-")) else { return Ok(None) };
     observer.stage(&format!("judging {}", partition.display()));
     let rows = Rows::read(&partition.join(part), &new).map_err(UpdateError::Damaged)?;
     let memberships = options.memberships.as_ref().map(|folder| folder.join(format!("as_of={as_of}")));
     let segments = memberships.map(|folder| members(&folder, &rows.ids)).transpose().map_err(UpdateError::Damaged)?;
     let mut realised = judge(&rows, &manifest, &new, &segments.unwrap_or_default(), timelines, options.known_until)?;
-    realised.complete = passed == manifest.targets.len();
+    realised.complete = is_last;
     let order: Vec<String> = manifest.targets.iter().flat_map(Target::columns).collect();
     realised.columns.extend(former.into_iter().flat_map(|former| former.columns));
     realised.columns.sort_by_key(|judged| order.iter().position(|column| *column == judged.column));

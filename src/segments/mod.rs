@@ -26,8 +26,9 @@ use std::sync::Arc;
 use arrow::array::{Array, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use crate::error::FileError;
-use crate::storage::{self, PartitionWriter, fingerprint, replace_folder, write_atomic};
+use crate::error::{Error, FileError};
+use crate::progress::Observer;
+use crate::storage::{self, PartitionWriter, Workplace, fingerprint, replace_folder, write_atomic};
 use crate::time::Day;
 use former::Former;
 use scan::{Chunk, Parts, Scan};
@@ -76,6 +77,35 @@ pub fn evaluate(
         write_atomic(&path, |file| std::io::Write::write_all(file, &manifest))?;
         Ok(counts)
     })
+}
+
+/// [`evaluate`] over the partition of a day in the folder of partitions `scores`; that folder and `out` may be in object
+/// stores.
+///
+/// # Errors
+/// As [`evaluate`]; a store that cannot be read or written.
+pub fn update(
+    segments: &Segments,
+    scores: &Path,
+    out: &Path,
+    as_of: Day,
+    threads: usize,
+    observer: &dyn Observer,
+) -> Result<SegmentCounts, Error> {
+    let day = format!("as_of={as_of}");
+    let (partition, manifest) = (format!("{day}/"), format!("{day}/manifest.json"));
+    let mut scores = Workplace::open(scores, |name| name.starts_with(&partition))?;
+    if !scores.is_listed(&manifest) {
+        scores.fetch(|name| name.ends_with("/manifest.json"))?; // what there is instead is told
+    }
+    let mut out = Workplace::open(out, |name| name.ends_with("/manifest.json"))?;
+    if out.is_remote() {
+        let former = former::dates(out.folder())?.into_iter().map(|(date, _)| date).filter(|date| *date < as_of).max();
+        let former = former.map(|date| format!("as_of={date}/memberships.parquet"));
+        out.fetch(|name| Some(name) == former.as_deref())?;
+    }
+    let done = evaluate(segments, &scores.folder().join(&day), out.folder(), as_of, threads);
+    out.finish(done.map_err(|error| scores.explain(error.into())), observer)
 }
 
 /// Refuses a partition that is not there, not complete or of another date; returns the hash of its manifest.

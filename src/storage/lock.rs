@@ -8,7 +8,7 @@ use super::is_same;
 use crate::error::{Error, ExitCode, Explain, FileError};
 
 /// Name of the file that is locked.
-const NAME: &str = ".lock";
+pub(super) const NAME: &str = ".lock";
 
 /// The right to write into a folder, until it is dropped or its process ends, however that happens.
 ///
@@ -25,9 +25,9 @@ pub struct RunLock {
 /// Another run writes into the folder.
 #[derive(Debug, thiserror::Error)]
 #[error("another run is writing to {}", folder.display())]
-struct Busy {
-    folder: PathBuf,
-    holder: String,
+pub(super) struct Busy {
+    pub(super) folder: PathBuf,
+    pub(super) holder: String,
 }
 
 impl Explain for Busy {
@@ -52,6 +52,7 @@ impl RunLock {
     /// Another run has it; a folder that cannot be written. Where a file system has no locks, there is no protection
     /// but also no refusal.
     pub fn acquire(folder: &Path) -> Result<Self, Error> {
+        super::refuse_remote(folder)?;
         let made_folder = !folder.exists();
         fs::create_dir_all(folder).map_err(FileError::at("create the folder", folder))?;
         let path = folder.join(NAME);

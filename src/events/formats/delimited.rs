@@ -69,11 +69,7 @@ impl Lines {
             let start = stretch.bytes.len();
             let mut limited = self.reader.by_ref().take(LINE_BYTES);
             let read = limited.read_until(b'\n', &mut stretch.bytes);
-            let read = read.map_err(|source| EventsError::DamagedText {
-                path: self.path.clone(),
-                line: self.next_line,
-                source,
-            })?;
+            let read = read.map_err(|source| EventsError::of_text(&self.path, self.next_line, source))?;
             if read as u64 == LINE_BYTES {
                 return Err(EventsError::LineTooLong {
                     path: self.path.clone(),

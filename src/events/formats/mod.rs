@@ -5,7 +5,6 @@ pub(crate) mod ndjson;
 pub(crate) mod parquet;
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 use super::error::EventsError;
+use super::input::Input;
 use super::source::{EventFile, Found};
 use crate::config::EventsConfig;
 use crate::error::FileError;
@@ -92,25 +92,20 @@ const FOREIGN: [(&[u8], &str, &str); 11] = [
 /// Looks at a file's first bytes.
 pub(crate) fn identify(found: Found, config: &EventsConfig) -> Result<EventFile, EventsError> {
     let path = &found.path;
-    let size = std::fs::metadata(path).map_err(FileError::at("read", path))?.len();
+    let (input, size, e_tag) = Input::find(path, found.object.clone())?;
     if size == 0 {
         return Err(EventsError::EmptyFile { path: path.clone() });
     }
     let mut head = [0; 16];
-    let n = fill(&mut File::open(path).map_err(FileError::at("read", path))?, &mut head)
-        .map_err(FileError::at("read", path))?;
+    let n = fill(&mut input.stream()?, &mut head).map_err(FileError::at("read", path))?;
     let compression = match &head[..n] {
         [0x1f, 0x8b, ..] => Compression::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
         _ => Compression::None,
     };
-    let mut text = unpacked(path, compression, &Arc::default())?;
+    let mut text = unpacked(&input, path, compression, &Arc::default())?;
     let mut start = [0; 1024];
-    let n = fill(&mut text, &mut start).map_err(|source| EventsError::DamagedText {
-        path: path.clone(),
-        line: 1,
-        source,
-    })?;
+    let n = fill(&mut text, &mut start).map_err(|source| EventsError::of_text(path, 1, source))?;
     let start = &start[..n];
     if start.is_empty() {
         return Err(EventsError::EmptyFile { path: path.clone() });
@@ -155,7 +150,7 @@ pub(crate) fn identify(found: Found, config: &EventsConfig) -> Result<EventFile,
         }
         _ => {}
     }
-    Ok(EventFile { path: found.path, name: found.name, size, format, compression, partition: found.partition })
+    Ok(EventFile { path: found.path, name: found.name, size, e_tag, format, compression, partition: found.partition })
 }
 
 /// A file's ending in lower case, below that of its packing.
@@ -197,12 +192,12 @@ const BUFFER: usize = 1 << 18;
 
 /// The unpacked bytes of a file; `bytes` counts those read from the disk.
 pub(crate) fn unpacked(
+    input: &Input,
     path: &Path,
     compression: Compression,
     bytes: &Arc<AtomicU64>,
 ) -> Result<Box<dyn BufRead + Send>, EventsError> {
-    let file = File::open(path).map_err(FileError::at("read", path))?;
-    let raw = BufReader::with_capacity(BUFFER, Counted { inner: file, bytes: Arc::clone(bytes) });
+    let raw = BufReader::with_capacity(BUFFER, Counted { inner: input.stream()?, bytes: Arc::clone(bytes) });
     Ok(match compression {
         Compression::None => Box::new(raw),
         Compression::Gzip => Box::new(BufReader::with_capacity(BUFFER, flate2::bufread::MultiGzDecoder::new(raw))),

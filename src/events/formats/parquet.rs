@@ -1,7 +1,5 @@
 //! Parquet: row groups in pieces of a fixed number of rows, each decoded on its own.
 
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -14,16 +12,20 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::{Encoding, Type as PhysicalType};
 use parquet::file::statistics::Statistics;
 
-use crate::error::FileError;
 use crate::events::error::EventsError;
+use crate::events::input::{Input, Ranges};
 use crate::events::schema::CellType;
 use crate::events::source::EventFile;
+use crate::storage::remote::Chunks;
 
 /// Rows of a batch, whatever the machine, so that batches are the same everywhere.
 const BATCH_ROWS: usize = 1 << 17;
 /// Rows of a piece, which one thread decodes batch by batch: as many as most writers put into a row group.
 /// Pieces of a longer row group skip the pages before theirs, and read its dictionaries again.
 pub(crate) const PIECE_ROWS: usize = 8 * BATCH_ROWS;
+
+/// Bytes at the end of an object that are fetched for its index.
+const INDEX_BYTES: u64 = 256 << 10;
 
 /// An opened Parquet file: its index, and how its columns are to be decoded.
 #[derive(Debug, Clone)]
@@ -46,14 +48,15 @@ fn damaged(file: &EventFile) -> impl Fn(parquet::errors::ParquetError) -> Events
     |source| EventsError::DamagedParquet { path: file.path.clone(), bytes: file.size, source: Box::new(source) }
 }
 
-fn open(path: &Path) -> Result<File, EventsError> {
-    Ok(File::open(path).map_err(FileError::at("read", path))?)
-}
-
 impl ParquetFile {
     pub fn open(file: &EventFile) -> Result<Self, EventsError> {
-        let handle = open(&file.path)?;
-        let plain = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()).map_err(damaged(file))?;
+        let bytes = Input::of(file)?.ranges()?;
+        if let Ranges::Object(chunks) = &bytes {
+            // Most indices are in it whole.
+            chunks.send_for(std::iter::once(file.size.saturating_sub(INDEX_BYTES)..file.size).collect());
+            chunks.arrive()?;
+        }
+        let plain = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(damaged(file))?;
         Self { metadata: plain }.decoding_labels(file, &[])
     }
 
@@ -144,17 +147,52 @@ impl ParquetFile {
         pieces
     }
 
+    fn mask(&self, wanted: &[usize]) -> ProjectionMask {
+        ProjectionMask::roots(self.metadata.metadata().file_metadata().schema_descr(), wanted.iter().copied())
+    }
+
+    /// Sends for the columns `wanted` of a piece, if they are in an object store, without waiting for them.
+    pub fn ahead(&self, file: &EventFile, piece: Piece, wanted: &[usize]) -> Result<Option<Chunks>, EventsError> {
+        let Ranges::Object(chunks) = Input::of(file)?.ranges()? else { return Ok(None) };
+        let group = self.metadata.metadata().row_group(piece.row_group);
+        // Who reads most of a row group gets its columns at once; who looks at its first rows, as far as they go.
+        if piece.rows >= (group.num_rows().max(0) as usize).min(PIECE_ROWS) / 2 {
+            let mask = self.mask(wanted);
+            let columns = (0..group.num_columns()).filter(|&leaf| mask.leaf_included(leaf));
+            let ranges =
+                columns.map(|leaf| group.column(leaf).byte_range()).map(|(start, length)| start..start + length);
+            chunks.send_for(ranges.collect());
+        }
+        Ok(Some(chunks))
+    }
+
     /// The columns `wanted` of a piece, in the file's order, in batches.
-    ///
-    /// Each call opens the file anew: handles that share a position cannot be read side by side.
     pub fn read<'a>(&self, file: &'a EventFile, piece: Piece, wanted: &[usize]) -> Result<Batches<'a>, EventsError> {
-        let mask =
-            ProjectionMask::roots(self.metadata.metadata().file_metadata().schema_descr(), wanted.iter().copied());
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(open(&file.path)?, self.metadata.clone())
+        let ahead = self.ahead(file, piece, wanted)?;
+        self.read_ahead(file, piece, wanted, ahead)
+    }
+
+    /// The same of a piece that was sent for, where it is in an object store.
+    pub fn read_ahead<'a>(
+        &self,
+        file: &'a EventFile,
+        piece: Piece,
+        wanted: &[usize],
+        ahead: Option<Chunks>,
+    ) -> Result<Batches<'a>, EventsError> {
+        let bytes = match ahead {
+            Some(chunks) => {
+                chunks.arrive()?;
+                Ranges::Object(chunks)
+            }
+            None => Input::of(file)?.ranges()?,
+        };
+        let mask = self.mask(wanted);
+        let group_rows = self.metadata.metadata().row_group(piece.row_group).num_rows().max(0) as usize;
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.metadata.clone())
             .with_projection(mask)
             .with_row_groups(vec![piece.row_group])
             .with_batch_size(piece.rows.clamp(1, BATCH_ROWS));
-        let group_rows = self.metadata.metadata().row_group(piece.row_group).num_rows().max(0) as usize;
         if piece.rows < group_rows {
             let selection = RowSelection::from(vec![RowSelector::skip(piece.skip), RowSelector::select(piece.rows)]);
             builder = builder.with_row_selection(selection);
