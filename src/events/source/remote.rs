@@ -12,10 +12,14 @@ const PATTERN: [char; 3] = ['*', '?', '['];
 pub(super) fn resolve(spec: &str, place: &Location, skipped: &mut Vec<String>) -> Result<Vec<Found>, EventsError> {
     let bucket = Bucket::of(place)?;
     let key = place.key.as_str();
-    if !spec.ends_with('/')
-        && let Some(object) = bucket.find(key)?
-    {
-        return Ok(vec![found_object(place, object, folder_of(key))]);
+    let the_object = || -> Result<Option<Vec<Found>>, EventsError> {
+        let object = if spec.ends_with('/') { None } else { bucket.find(key)? };
+        Ok(object.map(|object| vec![found_object(place, object, folder_of(key))]))
+    };
+    // A name without an ending is rather that of a folder; to ask for it as an object is a request more.
+    let is_named_as_file = key.rsplit('/').next().is_some_and(|name| name.contains('.'));
+    if is_named_as_file && let Some(found) = the_object()? {
+        return Ok(found);
     }
     if key.contains(PATTERN) {
         return pattern(spec, place, &bucket, skipped);
@@ -25,6 +29,9 @@ pub(super) fn resolve(spec: &str, place: &Location, skipped: &mut Vec<String>) -
     if !files.is_empty() {
         skipped.append(&mut left_out);
         return Ok(files);
+    }
+    if !is_named_as_file && let Some(found) = the_object()? {
+        return Ok(found);
     }
     if !left_out.is_empty() {
         return Err(EventsError::NoFiles { path: spec.into(), skipped: left_out });

@@ -43,7 +43,8 @@ pub(crate) fn problem_of(error: &std::io::Error) -> Option<&Problem> {
 const CREDENTIAL_HOSTS: [&str; 4] =
     ["//169.254.169.254/", "/latest/api/token", "//metadata.google.internal/", "//metadata/"];
 /// Answers to credentials that are wrong or too old.
-const BAD_CREDENTIALS: [&str; 6] = [
+const BAD_CREDENTIALS: [&str; 7] = [
+    "NotSignedUp",
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "ExpiredToken",
@@ -87,7 +88,9 @@ impl Problem {
             Store::PermissionDenied { .. } => Kind::Denied,
             Store::NotFound { .. } => Kind::NotThere,
             Store::Precondition { .. } | Store::NotModified { .. } => Kind::Changed,
-            Store::Generic { .. } if code.is_none() && text.contains("Error performing") => Kind::Unreachable,
+            Store::Generic { .. } if text.contains("Error performing") && !text.contains("Server returned") => {
+                Kind::Unreachable
+            }
             _ => Kind::Other,
         };
         // The library's own text tells the milliseconds, and the whole answer.
