@@ -418,7 +418,11 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Sco
                 segments::update(segments, &options.out, &run.segments_out, manifest.as_of, threads, terminal)
             })
             .transpose()?;
-        let categories = CategoryManifest::load(&options.out, manifest.as_of)?;
+        let categories = {
+            let folder = categories::folder(Path::new(""), manifest.as_of);
+            let scores = Workplace::open(&options.out, |name| Path::new(name).starts_with(&folder))?;
+            CategoryManifest::load(scores.folder(), manifest.as_of)?
+        };
         if !common.json {
             cli::print(&format!("{}scores: {}", manifest.to_text(), partition.display()));
             if let Some(categories) = &categories {

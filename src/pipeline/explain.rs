@@ -14,6 +14,7 @@ use crate::progress::Observer;
 use crate::scores::explain::{Change, Explanation, HistoryRow, Look, Looks, features, predictions, reasons};
 use crate::scores::row::ScoreRow;
 use crate::scores::{ScoreManifest, partitions};
+use crate::storage::Workplace;
 use crate::time::{Day, Zone};
 use crate::timeline::{Budget, Timelines};
 
@@ -261,6 +262,13 @@ fn notes(customer: &str, as_of: Day, look: Option<&Look>, written: Option<&Writt
 /// Nobody of that name, or somebody who is to be forgotten; a day of which nothing is there; a bundle, events or lists that
 /// cannot be read.
 pub fn explain(options: &ExplainOptions, observer: &dyn Observer) -> Result<Explanation, Error> {
+    // Of an object store the partitions are fetched; the long tables of categories say nothing more.
+    let scores = Workplace::open(&options.scores, |name| name.starts_with("as_of="))?;
+    let here = ExplainOptions { scores: scores.folder().into(), ..options.clone() };
+    explain_here(&here, &scores.observer(observer)).map_err(|error| scores.explain(error))
+}
+
+fn explain_here(options: &ExplainOptions, observer: &dyn Observer) -> Result<Explanation, Error> {
     let scores = &options.scores;
     let days: Vec<Day> = partitions(scores)?.into_iter().map(|(day, _)| day).collect();
     let as_of = options.as_of.or(days.last().copied()).ok_or_else(|| ExplainError::NoDay { scores: scores.clone() })?;

@@ -74,7 +74,11 @@ pub(super) fn read(
     let ledgers = store.ledgers();
     let files = store.files().iter().map(|file| (ledgers[&file.number], file.fingerprint.clone()));
     let (summary, Fates { mapped, forgotten }) = events.tell(files, limit, request.rejects, &inputs.extras)?;
-    Ok(Ok(Reading { summary, applied: Applied { mapped, forgotten }, timelines: Box::new(move || timelines) }))
+    Ok(Ok(Reading {
+        summary,
+        applied: Applied { mapped, forgotten, others: 0 },
+        timelines: Box::new(move || timelines),
+    }))
 }
 
 /// Brings the store to the state of the files.

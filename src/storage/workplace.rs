@@ -4,8 +4,8 @@
 //! object store: what is needed of it is fetched into a private temporary folder, and what has changed there is sent
 //! back. Of a local folder it is that folder itself, and nothing is copied.
 //!
-//! An object store can put one object in the place of another at once, and no more than one. So a folder below the
-//! workplace that holds a `manifest.json` (a partition, a bundle) is replaced in this order: the old manifest goes, the
+//! An object store can put one object in the place of another at once, and no more than one. So a folder anywhere below
+//! the workplace that holds a `manifest.json` (a partition, a bundle) is replaced in this order: the old manifest goes, the
 //! other files come, files of other names go, the new manifest comes. *Its presence means complete*, at every moment,
 //! also when the run is killed in between: then the folder has no manifest, and the next run that writes it puts it
 //! right. `current`, which names a bundle, comes last of all. Who reads files that another run may be replacing looks
@@ -166,8 +166,8 @@ impl Workplace {
 
     fn publish_what(&mut self, with_folders: bool, observer: &dyn Observer) -> Result<(), Error> {
         let Some(copy) = &mut self.copy else { return Ok(()) };
-        let (folders, mut files) = entries(&self.folder)?;
-        let folders = if with_folders { folders } else { Vec::new() };
+        let mut files = entries(&self.folder)?.1;
+        let folders = if with_folders { complete(&self.folder)? } else { Vec::new() };
         if !copy.has_new(&folders, &files)? {
             return Ok(());
         }
@@ -235,6 +235,22 @@ fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>), FileError> {
     Ok((folders, files))
 }
 
+/// Names of the folders below one that hold a manifest, those that lie deeper first: who finds a partition complete finds
+/// complete what belongs to it.
+fn complete(folder: &Path) -> Result<Vec<String>, FileError> {
+    let mut found = Vec::new();
+    let mut open = entries(folder)?.0;
+    while let Some(name) = open.pop() {
+        let (folders, files) = entries(&folder.join(&name))?;
+        open.extend(folders.iter().map(|below| format!("{name}/{below}")));
+        if files.iter().any(|file| file == MANIFEST) {
+            found.push(name);
+        }
+    }
+    found.sort_by_key(|name| (std::cmp::Reverse(name.matches('/').count()), name.clone()));
+    Ok(found)
+}
+
 /// What a file is marked with that is the same here and there. Everything that is written has a later time.
 const SAME: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -276,7 +292,7 @@ impl Copy {
 
     /// Fetches what is wanted and not here; whether another run has changed something of it meanwhile.
     fn fetch(&mut self, wanted: &dyn Fn(&str) -> bool) -> Result<bool, FileError> {
-        let manifest_of = |name: &str| name.split_once('/').map(|(folder, _)| format!("{folder}/{MANIFEST}"));
+        let manifest_of = |name: &str| name.rsplit_once('/').map(|(folder, _)| format!("{folder}/{MANIFEST}"));
         let missing: Vec<&String> = self
             .listed
             .keys()
@@ -357,9 +373,6 @@ impl Copy {
     fn publish_folder(&mut self, folder: &str) -> Result<(), Error> {
         let (_, files) = entries(&self.path(folder))?;
         let manifest = format!("{folder}/{MANIFEST}");
-        if !files.iter().any(|name| name == MANIFEST) {
-            return Ok(()); // not complete here, so not there
-        }
         let names: Vec<String> =
             files.iter().filter(|name| *name != MANIFEST).map(|name| format!("{folder}/{name}")).collect();
         if !is_new(&self.path(&manifest))? {

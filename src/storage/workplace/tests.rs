@@ -46,6 +46,32 @@ fn a_local_folder_is_its_own_workplace() {
 }
 
 #[test]
+fn folders_that_lie_deeper_are_folders_too() {
+    let bucket = bucket("deeper");
+    let named = Path::new("memory://deeper/scores");
+    put(&bucket, "scores/groups/as_of=1/part-0.csv", "old rows");
+    put(&bucket, "scores/groups/as_of=1/stale.csv", "older rows");
+    put(&bucket, "scores/groups/as_of=1/manifest.json", "old");
+    put(&bucket, "scores/groups/as_of=2/part-0.csv", "half sent");
+    let mut workplace = Workplace::lock(named, |_| true, &Silent).unwrap();
+    let here = |workplace: &Workplace, name: &str| fs::read_to_string(workplace.folder().join(name)).ok();
+    assert_eq!(here(&workplace, "groups/as_of=1/part-0.csv").as_deref(), Some("old rows"));
+    assert_eq!(here(&workplace, "groups/as_of=2/part-0.csv"), None, "what has no manifest is not there");
+    fs::remove_dir_all(workplace.folder().join("groups/as_of=1")).unwrap();
+    write(&workplace, "groups/as_of=1/part-0.csv", "new rows");
+    write(&workplace, "groups/as_of=1/manifest.json", "new");
+    workplace.publish(&Silent).unwrap();
+    let mut got = all(&bucket);
+    got.retain(|key, _| key.contains("/groups/"));
+    let want = pairs(&[
+        ("scores/groups/as_of=1/manifest.json", "new"),
+        ("scores/groups/as_of=1/part-0.csv", "new rows"),
+        ("scores/groups/as_of=2/part-0.csv", "half sent"),
+    ]);
+    assert_eq!(got, want);
+}
+
+#[test]
 fn new_folders_replace_old_ones_and_single_files_their_like() {
     let bucket = bucket("replace");
     let named = Path::new("memory://replace/scores/");
