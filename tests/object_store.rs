@@ -273,12 +273,14 @@ fn text_and_partitions_of_folders_are_read_from_a_store() {
     }
     let check = |events: &str| {
         let ended = server.done(TRAIN, here.path(), &format!("check --quiet --json --events {events}"));
-        serde_json::from_str::<Value>(&ended.out).unwrap()
+        let mut told: Value = serde_json::from_str(&ended.out).unwrap();
+        told["summary"]["files"] = Value::Null; // known by their bytes here, and by what the store calls them there
+        told
     };
     let local = check("events");
     assert_eq!(local, check("s3://shop/events"));
     assert_eq!(local, check("s3://shop/events/*/*.csv*"));
-    assert_eq!(local["rows"], 80_000, "{local}");
+    assert_eq!(local["summary"]["rows"], 80_000, "{local}");
 }
 
 /// Of a Parquet object, the columns that are asked for and the index are fetched, and nothing else.

@@ -142,7 +142,7 @@ impl Server {
 impl Seen {
     /// Remembers a request; whether it is one that is not answered.
     fn note(&mut self, request: &Request<Incoming>) -> bool {
-        let (method, path) = (request.method(), request.uri().path());
+        let (method, path) = (request.method(), request.uri().path().replace("%3D", "="));
         let range = request.headers().get("range").map(|range| range.to_str().unwrap().to_string());
         self.requests.push(format!("{method} {path} {}", range.unwrap_or_default()).trim().to_string());
         let is_it = self.hang.as_ref().is_some_and(|hang| hang.method == method && path.ends_with(&hang.path));

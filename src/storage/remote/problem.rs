@@ -53,6 +53,9 @@ const BAD_CREDENTIALS: [&str; 7] = [
     "InvalidAuthenticationInfo",
 ];
 
+/// Answers to credentials that are right and not enough.
+const DENIED: [&str; 3] = ["AccessDenied", "AuthorizationFailure", "AuthorizationPermissionMismatch"];
+
 /// Whether a store says that the bucket, and not the object, is not there.
 pub(super) fn is_missing_bucket(text: &str) -> bool {
     ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|code| text.contains(code))
@@ -84,6 +87,7 @@ impl Problem {
             _ if says(&CREDENTIAL_HOSTS) => Kind::NoCredentials,
             _ if is_missing_bucket(&text) => Kind::NoBucket,
             _ if says(&BAD_CREDENTIALS) => Kind::BadCredentials,
+            _ if says(&DENIED) => Kind::Denied,
             Store::Unauthenticated { .. } => Kind::BadCredentials,
             Store::PermissionDenied { .. } => Kind::Denied,
             Store::NotFound { .. } => Kind::NotThere,
