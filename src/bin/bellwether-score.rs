@@ -425,7 +425,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Sco
         };
         if !common.json {
             cli::print(&format!("{}scores: {}", manifest.to_text(), partition.display()));
-            if let Some(categories) = &categories {
+            if let Some(categories) = categories.as_ref().filter(|categories| !categories.audiences.is_empty()) {
                 let folder = categories::folder(&options.out, manifest.as_of);
                 cli::print(&format!("\n{}category scores: {}", categories.to_text(), folder.display()));
             }

@@ -6,8 +6,8 @@
 //!
 //! Not every pair has a row. A customer has one for their [`CategoryOptions::top`] best groups, and one for each group
 //! where their score is at least [`CategoryOptions::lift`] times its mean. A share of at most `1 / lift` of the customers
-//! can lie so high above a mean of what is never negative (Markov's inequality), so that there are at most
-//! `top + groups / lift` rows a customer; and every suggested audience is in the table to its last member.
+//! can lie so high above a mean of what is never negative (Markov's inequality), so that there are on
+//! average at most `top + groups / lift` rows a customer; and every suggested audience is in the table to its last member.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
