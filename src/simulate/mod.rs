@@ -123,6 +123,7 @@ pub fn simulate(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Simulated, SimulateError> {
     settings.check()?;
+    crate::storage::refuse_remote(out)?;
     let draft = files::Draft::new(files::check_target(out)?)?;
     let folder = draft.folder();
     let world = World::new(settings.clone());
