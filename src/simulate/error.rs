@@ -77,6 +77,7 @@ impl Explain for SimulateError {
             Self::NotASimulation { .. } | Self::NotAFolder { .. } => {
                 vec!["name a new or empty folder, such as `--out datasets/demo`".into()]
             }
+            Self::File(error) if crate::storage::is_remote(&error.path) => error.hints(),
             Self::File(_) | Self::Parquet { .. } => {
                 vec!["check that the folder beside `--out` may be written and that the disk has room".into()]
             }
