@@ -176,7 +176,7 @@ fn dataset(name: &str) -> Option<PathBuf> {
 #[test]
 fn every_command_has_help_with_examples_and_just_these_flags() {
     let common = ["help", "json", "log", "quiet", "threads", "version"];
-    let commands: [(&str, &str, &[&str]); 16] = [
+    let commands: [(&str, &str, &[&str]); 17] = [
         (TRAIN, "", &[]),
         (
             TRAIN,

@@ -65,7 +65,7 @@ fn add(store: &mut TimelineStore, rows: &[Row], ids: &[(u128, i32)]) {
         partition: vec![("channel".into(), None)],
         stat: Stat::of(&path).unwrap(),
         is_settled: true,
-        fingerprint: crate::events::FileFingerprint { name: "n".into(), bytes: 1, blake3: "0".into() },
+        fingerprint: crate::events::FileFingerprint { name: "n".into(), bytes: 1, blake3: "0".into(), e_tag: None },
     });
     store.add("the same reading", files, additions, 0, false).unwrap();
 }
