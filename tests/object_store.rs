@@ -233,6 +233,14 @@ fn a_bundle_and_nights_in_a_store_are_those_on_disk_byte_for_byte() {
     assert_eq!(missing.code, Some(2), "{}", missing.err);
     assert!(missing.err.contains("s3://shop/scores/as_of=2030-01-01"), "{}", missing.err);
     assert!(missing.err.contains(&day.to_string()), "the newest day is named: {}", missing.err);
+    let explain = format!("explain --customer c00000002 --scores s3://shop/scores --as-of {day}");
+    let explained = server.done(SCORE, there, &explain).out;
+    assert!(explained.contains("c00000002"), "{explained}");
+    let kept = "run --bundle s3://shop/models/main --events s3://shop/events/ --store kept";
+    let kept = server.run(SCORE, there, kept);
+    assert_eq!(kept.code, Some(2), "{}", kept.err);
+    assert!(kept.err.contains("leave `--store` out"), "{}", kept.err);
+    assert!(!there.join("kept").exists());
 
     // Forgetting: the customer's rows leave, and other bytes stay.
     fs::write(there.join("forget.csv"), "customer_id\nc00000003\n").unwrap();

@@ -112,6 +112,7 @@ impl<'a> Lexicon<'a> {
                 Some(rest) => number("spent ".into(), format!("{money}{}", rest.replace('`', "")), 1.0),
                 None => {
                     let (kind, rest) = of.split_once("` ").unwrap_or((of, ""));
+                    let rest = rest.strip_prefix("events ").unwrap_or(rest);
                     number(
                         format!("{} worth ", kind.replace('`', "")),
                         format!("{money} {}", rest.replace('`', "")),

@@ -19,7 +19,7 @@ use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions, Volume};
 use crate::segments::Segments;
 use crate::storage;
 use crate::time::{Day, TimeError};
-use crate::timeline::{Budget, TimelineStore, Timelines};
+use crate::timeline::{Budget, StoreError, TimelineStore, Timelines};
 
 /// What `run` is asked to do.
 #[derive(Debug, Clone)]
@@ -62,7 +62,11 @@ pub struct RunOptions {
 
 impl RunOptions {
     fn open_store(&self) -> Result<Option<TimelineStore>, Error> {
-        self.store.as_deref().map(TimelineStore::open).transpose()
+        let Some(folder) = self.store.as_deref() else { return Ok(None) };
+        if let Some(events) = self.events.iter().find(|events| storage::is_remote(events)) {
+            return Err(StoreError::RemoteEvents { events: events.clone() }.into());
+        }
+        TimelineStore::open(folder).map(Some)
     }
 
     /// The same on folders of this machine.

@@ -38,15 +38,18 @@ pub(super) fn reasons_type() -> DataType {
     DataType::List(Arc::new(Field::new("item", DataType::Struct(reason_fields()), false)))
 }
 
-/// The targets that are given reasons, with the names of their columns: the first absence (or, without one, presence) and the first
-/// amount among those of one column.
+/// The targets that are given reasons, with the names of their columns: `churn` and `value`, so that no other target changes
+/// their columns; where none is called so, the first absence (or, without one, presence) and the first amount among those of one
+/// column.
 pub(super) fn explained_targets(parameters: &Parameters) -> Vec<(usize, &'static str)> {
-    let first = |kind: TargetKind| {
-        let is_kind = |fitted: &FittedTarget| fitted.target.kind == kind && !fitted.target.per_group;
-        parameters.targets.iter().position(is_kind)
+    let single = |kind: TargetKind| move |fitted: &FittedTarget| fitted.target.kind == kind && !fitted.target.per_group;
+    let first = |kind: TargetKind| parameters.targets.iter().position(single(kind));
+    let named = |name: &str, kind: TargetKind| {
+        parameters.targets.iter().position(|fitted| fitted.target.name == name && single(kind)(fitted))
     };
-    let churn = first(TargetKind::Absence).or_else(|| first(TargetKind::Presence));
-    let value = first(TargetKind::Amount);
+    let churn = named("churn", TargetKind::Absence).or_else(|| named("churn", TargetKind::Presence));
+    let churn = churn.or_else(|| first(TargetKind::Absence)).or_else(|| first(TargetKind::Presence));
+    let value = named("value", TargetKind::Amount).or_else(|| first(TargetKind::Amount));
     churn.map(|target| (target, "reasons")).into_iter().chain(value.map(|target| (target, "value_reasons"))).collect()
 }
 

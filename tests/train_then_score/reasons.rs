@@ -156,7 +156,6 @@ fn reasons_of_the_night_are_nearly_the_exact_ones() {
             }
         }
         let [first, shared, signs] = [first, shared, signs].map(|sum| sum / rows);
-        println!("{column}: first {first:.3}, of three {shared:.3}, directions {signs:.3}");
         // The exact ones tell apart what a buy-till-you-die model makes of recency, frequency, tenure and money; of the night they
         // are one or two. Of some thirty ideas, three by chance would share a tenth.
         assert!(first > 0.75 && shared > 0.5 && signs > 0.85, "{column}: {first} {shared} {signs}");

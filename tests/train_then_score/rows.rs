@@ -74,9 +74,10 @@ fn intervals_and_what_is_at_risk_stand_beside_the_value() {
     }
     assert!(widths.len() > 100, "each customer has an interval of their own");
     let value = base.fitted.bundle.report.targets.iter().find(|report| report.name == "predicted_value_90d").unwrap();
-    // 80 % within three standard errors of a share of so many customers, and of what the interval was learned from.
+    // 80 % within three standard errors of a share of so many customers, and of what the interval was learned from, which is
+    // an earlier window: the shop sells a few per cent more or less in each.
     let error = (0.16 * (2.0 / value.rows as f64)).sqrt();
-    assert!((value.coverage.unwrap() - 0.8).abs() < 3.0 * error + 0.02, "{:?} of {}", value.coverage, value.rows);
+    assert!((value.coverage.unwrap() - 0.8).abs() < 3.0 * error + 0.03, "{:?} of {}", value.coverage, value.rows);
 }
 
 #[test]

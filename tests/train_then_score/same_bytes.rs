@@ -20,7 +20,7 @@ fn any_number_of_threads_writes_the_same_bytes() {
     let base = shop();
     let expected = (files(&base.models), files(&base.folder.path().join("scores")));
     assert_eq!(expected.0.len(), 8, "manifest, parameters, report twice, card, population, customers and `current`");
-    assert_eq!(expected.1.len(), 3, "rows, manifest, distributions");
+    assert_eq!(expected.1.len(), 5, "rows, manifest, distributions; rows by category with their manifest");
     // The trial itself was made on as many threads as the machine has.
     // 2 again: over what 1 left there, replaced by the same, nothing beside it.
     let folder = tempfile::tempdir().unwrap();

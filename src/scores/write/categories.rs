@@ -206,7 +206,7 @@ impl Table<'_> {
         let (positions, scores): (Vec<u32>, Vec<f64>) = (0..).zip(all).filter(|(_, score)| !score.is_nan()).unzip();
         let order = Order::descending(&scores).expect("NaN was left out");
         let width = group.target.groups.len();
-        let worthwhile = (group.base > 0.0).then(|| options.lift * group.base);
+        let worthwhile = (group.base > 0.0).then_some(options.lift * group.base);
         let (mut held_out, mut excluded, mut rank) = (0, 0, 1);
         let mut free: Vec<f64> = Vec::new();
         let mut rows = Vec::new();

@@ -68,7 +68,7 @@ fn ranges_are_those_of_the_bytes() {
 
     // Somebody else writes: what was found no longer is.
     put(&bucket, "x", b"other");
-    let error = bucket.ranges(&object, &[0..5]).unwrap_err();
+    let error = bucket.ranges(&object, std::slice::from_ref(&(0..5))).unwrap_err();
     assert!(problem_of(&error.source).unwrap().is_change(), "{error}: {}", error.source);
     assert_eq!(error.to_string(), "memory://ranges/x: cannot read");
 }

@@ -34,6 +34,12 @@ pub enum StoreError {
         /// What is in it.
         found: String,
     },
+    /// Events whose files are not on this machine.
+    #[error("a timeline store is made of files on this machine; {events} is in an object store")]
+    RemoteEvents {
+        /// As they were named.
+        events: String,
+    },
     /// A file that cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -59,7 +65,9 @@ impl Explain for StoreError {
                         .into(),
                 ]
             }
-            Self::Foreign { .. } => vec!["Nothing was read and nothing was written.".into()],
+            Self::Foreign { .. } | Self::RemoteEvents { .. } => {
+                vec!["Nothing was read and nothing was written.".into()]
+            }
             Self::File(error) => error.details(),
         }
     }
@@ -71,6 +79,9 @@ impl Explain for StoreError {
                 vec![format!("`rm -r {}`: the next run with `--store` builds it again from `--events`", folder(path))]
             }
             Self::Foreign { .. } => vec!["name a folder that is empty or not there yet".into()],
+            Self::RemoteEvents { .. } => {
+                vec!["leave `--store` out, or copy each day's new files to this machine and name their folder".into()]
+            }
             Self::File(error) => error.hints(),
         }
     }
