@@ -233,9 +233,9 @@ fn a_bundle_and_nights_in_a_store_are_those_on_disk_byte_for_byte() {
     assert_eq!(missing.code, Some(2), "{}", missing.err);
     assert!(missing.err.contains("s3://shop/scores/as_of=2030-01-01"), "{}", missing.err);
     assert!(missing.err.contains(&day.to_string()), "the newest day is named: {}", missing.err);
-    let explain = format!("explain --customer c00000002 --scores s3://shop/scores --as-of {day}");
+    let explain = format!("explain --customer c00000003 --scores s3://shop/scores --as-of {day}");
     let explained = server.done(SCORE, there, &explain).out;
-    assert!(explained.contains("c00000002"), "{explained}");
+    assert!(explained.contains("c00000003"), "{explained}");
     let kept = "run --bundle s3://shop/models/main --events s3://shop/events/ --store kept";
     let kept = server.run(SCORE, there, kept);
     assert_eq!(kept.code, Some(2), "{}", kept.err);
