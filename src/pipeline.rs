@@ -21,7 +21,6 @@ use crate::progress::Observer;
 use crate::report::{self, Fact, Report, format};
 use crate::scores::drift::Sample;
 use crate::sink::FileFormat;
-use crate::split::Split;
 use crate::storage::{self, Workplace};
 use crate::time::Day;
 use crate::timeline::{
@@ -385,14 +384,11 @@ fn fit_here(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, E
     };
     let targets = trained.parameters.targets.iter().map(|fitted| &fitted.target);
     let mut columns = Vec::new();
-    let mut splits = std::collections::BTreeMap::new();
     for target in targets {
         for (index, column) in target.columns().into_iter().enumerate() {
             let label = target.sentence(target.per_group.then_some(index));
             columns.push(ColumnNote { column, label, horizon_days: target.horizon.days() });
         }
-        let split = Split::new(timelines.first_day, as_of, target.horizon, &options.config.training)?;
-        splits.insert(target.name.clone(), split);
     }
     let manifest = Manifest {
         kind: String::new(),
@@ -401,7 +397,7 @@ fn fit_here(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, E
         bundle_id: String::new(),
         as_of,
         features: trained.parameters.catalogue.features(),
-        splits,
+        splits: trained.splits,
         columns,
         customers: timelines.customers() as u64,
         data,

@@ -96,6 +96,11 @@ impl Explain for SplitError {
 /// Salt of the customers that are set aside.
 const FOLD_SALT: u64 = 2;
 
+/// A training cut-off has at least one in so many of the days of history that the newest has,
+const LEAST_HISTORY_SHARE: i32 = 4;
+/// or a whole year of them.
+const MOST_LEAST_HISTORY: i32 = 365;
+
 /// History in days that a training cut-off needs.
 fn min_history(horizon: Horizon, training: &TrainingConfig) -> i32 {
     match training.min_history_days {
@@ -144,22 +149,33 @@ impl Split {
             0 => (span / training.cutoffs.max(2) as i32).clamp(7, h.max(7)),
             days => i32::from(days),
         };
-        let grid = |last: Day, step: i32| {
+        let grid = |last: Day| {
+            // Customers at an early cut-off have had little time to show who they are: they are unlike those of the newest.
+            let early = match training.min_history_days {
+                0 => (last.since(first_day) / LEAST_HISTORY_SHARE).min(MOST_LEAST_HISTORY),
+                _ => 0, // as was asked
+            };
+            let earliest = earliest.max(first_day.plus(early));
+            let step = step(last.since(earliest));
             let mut days: Vec<Day> =
                 (0..training.cutoffs as i32).map(|i| last.plus(-i * step)).take_while(|&day| day >= earliest).collect();
             days.reverse();
             days
         };
-        let ship = grid(test, step(test.since(earliest)));
+        let ship = grid(test);
         Ok(if train_last >= earliest {
-            let train = grid(train_last, step(train_last.since(earliest)));
-            Self { scheme: Scheme::ThreeWindows, train, validate, test, ship }
+            Self { scheme: Scheme::ThreeWindows, train: grid(train_last), validate, test, ship }
         } else if validate >= earliest {
-            let train = grid(validate, step(validate.since(earliest)));
+            let train = grid(validate);
             Self { scheme: Scheme::TwoWindows, train, validate, test, ship }
         } else {
             Self { scheme: Scheme::OneWindow, train: ship.clone(), validate: test, test, ship }
         })
+    }
+
+    /// The same history with customers set aside instead of windows.
+    pub fn one_window(&self) -> Self {
+        Self { scheme: Scheme::OneWindow, train: self.ship.clone(), validate: self.test, ..self.clone() }
     }
 
     /// Every cut-off with its rows, ascending, each once.

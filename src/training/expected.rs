@@ -25,7 +25,7 @@ use crate::timeline::SpillError;
 /// Share of customers that intervals of amounts hold.
 pub(crate) const INTERVAL_SHARE: f64 = 0.8;
 /// Trees need at least so many rows with an amount above 0 to learn from, and to be judged by.
-const LEAST_POSITIVE: usize = 30;
+pub(super) const LEAST_POSITIVE: usize = 30;
 /// Between a Poisson number of orders (1) and gamma amounts (2): the usual middle.
 const TWEEDIE_POWER: f64 = 1.5;
 /// What is foreseen counts as at least this share of the mean label where trees correct its logarithm.
@@ -141,7 +141,7 @@ fn mean(labels: &[f64]) -> f64 {
     labels.iter().sum::<f64>() / labels.len().max(1) as f64
 }
 
-fn positives(rows: &Rows) -> usize {
+pub(super) fn positives(rows: &Rows) -> usize {
     rows.amounts(0).into_iter().filter(|&amount| amount > 0.0).count()
 }
 
@@ -170,16 +170,13 @@ impl Single<'_> {
                 fitted.iter().map(|(_, model)| model.scores(&inputs.view()).map_err(broken)).collect()
             };
             let validated = of(validate)?;
-            // One window cannot tell the members apart for certain: half-way to equal weights.
-            let equal = 1.0 / fitted.len() as f64;
-            let found = weights_of_amounts(&validated, &actual).map_err(broken)?;
-            weights = found.into_iter().map(|weight| (weight + equal) / 2.0).collect();
-            let at_level = |members: &[Vec<f64>]| {
-                let predicted = combined(members, &weights);
+            weights = half_way(weights_of_amounts(&validated, &actual).map_err(broken)?);
+            let at_level = |members: &[Vec<f64>], weights: &[f64]| {
+                let predicted = combined(members, weights);
                 let level = level(&predicted, self.foreseen(&fitted, members));
                 predicted.into_iter().map(|value| value * level).collect::<Vec<f64>>()
             };
-            let predicted = at_level(&validated);
+            let predicted = at_level(&validated, &weights);
             let mut held = (predicted.clone(), validate.rows.amounts(0));
             let is_amount = self.target.kind == TargetKind::Amount;
             if is_amount {
@@ -191,19 +188,23 @@ impl Single<'_> {
                     .push(format!("{}: nobody was eligible at the test cut-off, so it was not judged.", self.name));
             } else {
                 let tested = of(test)?;
-                let predicted = at_level(&tested);
+                let predicted = at_level(&tested, &weights);
                 let mut candidates =
                     vec![Candidate { name: describe(&fitted, &weights), scores: predicted.clone(), is_chosen: true }];
-                for ((_, model), scores) in fitted.iter().zip(tested) {
-                    candidates.push(Candidate { name: model.name().into(), scores, is_chosen: false });
+                for ((_, model), scores) in fitted.iter().zip(&tested) {
+                    candidates.push(Candidate { name: model.name().into(), scores: scores.clone(), is_chosen: false });
                 }
                 let mut report = judge_amount(self.material, self.target, self.split, test, 0, candidates)?;
                 if is_amount && let Ok(judged) = Intervals::fit(&held.0, &held.1, INTERVAL_SHARE) {
                     report.coverage = Some(judged.coverage(&predicted, &test.rows.amounts(0)));
                 }
                 trained.targets.push(report);
-                // What ships has seen the test window, too; so have its intervals.
-                held.0.extend(predicted);
+                // What ships has seen the test window, too; so have its weights and its intervals: two seasons say more than one.
+                let both: Vec<Vec<f64>> =
+                    validated.iter().zip(&tested).map(|(one, other)| [&one[..], other].concat()).collect();
+                let outcomes = [actual, amounts(&test.rows)].concat();
+                weights = half_way(weights_of_amounts(&both, &outcomes).map_err(broken)?);
+                held.0 = [at_level(&validated, &weights), at_level(&tested, &weights)].concat();
                 held.1.extend(test.rows.amounts(0));
             }
             if is_amount {
@@ -300,6 +301,12 @@ impl Single<'_> {
 
 /// Levels beyond this, or below its inverse, are told.
 const MOST_LEVEL: f64 = 1.25;
+
+/// A few windows cannot tell the members of a blend apart for certain: half-way to equal weights.
+fn half_way(found: Vec<f64>) -> Vec<f64> {
+    let equal = 1.0 / found.len() as f64;
+    found.into_iter().map(|weight| (weight + equal) / 2.0).collect()
+}
 
 /// The factor that brings the total half-way (on a log scale) from the blend to what is foreseen.
 fn level(predicted: &[f64], foreseen: Option<&[f64]>) -> f64 {

@@ -1,5 +1,6 @@
 //! Training: feature rows and labels become fitted targets, judged on a window that nothing else touched.
 
+mod beginnings;
 mod boosting;
 mod categories;
 mod error;
@@ -17,6 +18,7 @@ pub use error::TrainingError;
 pub(crate) use expected::{INTERVAL_SHARE, quantity};
 pub use occurrences::{Evidence, OrdersChoice};
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::bundle::{FittedTarget, Parameters};
@@ -29,12 +31,13 @@ use crate::models::occurrence::{OccurrenceModel, Subject};
 use crate::models::occurrence_features::OccurrenceFeaturesError;
 use crate::progress::Observer;
 use crate::report::{FeatureNote, TargetReport, TargetRules};
-use crate::split::{self, Split};
+use crate::split::{self, Role, Scheme, Split};
 use crate::time::{Day, Horizon};
 use crate::timeline::Timelines;
 use crate::{error::Error, split::SplitError};
 
-use material::Material;
+use beginnings::Beginnings;
+use material::{Material, Purpose};
 
 /// What training found.
 pub struct Trained {
@@ -42,6 +45,8 @@ pub struct Trained {
     pub parameters: Parameters,
     /// How each score column was judged.
     pub targets: Vec<TargetReport>,
+    /// The cut-offs of each target.
+    pub splits: BTreeMap<String, Split>,
     /// The model of the order process of each event that targets are about.
     pub orders: Vec<OrdersChoice>,
     /// The readable tree of each probability that has one.
@@ -70,15 +75,24 @@ pub fn train(
     rows_to: Option<&Path>,
     observer: &dyn Observer,
 ) -> Result<Trained, Error> {
-    let default_horizon = split::default_horizon(as_of.since(timelines.first_day), &config.training);
+    let beginnings = Beginnings::of(timelines)?;
+    let first_order = beginnings.day(timelines, &config.events.order_event);
+    let default_horizon = split::default_horizon(as_of.since(first_order), &config.training);
     let mut warnings = Vec::new();
     if config.target.is_empty() && default_horizon < split::default_horizon(i32::MAX, &config.training) {
         warnings.push(format!("The history is too short for the usual horizon: {default_horizon} days are used."));
     }
-    let declared = config.target.values().map(|target| target.horizon_days);
-    let longest = declared.max().unwrap_or(default_horizon);
-    // Fails here, before any work, when the longest horizon does not fit.
-    Split::new(timelines.first_day, as_of, longest, &config.training)?;
+    let event_of =
+        |target: &crate::config::TargetConfig| target.event.clone().unwrap_or(config.events.order_event.clone());
+    let declared = config.target.values().map(|target| (event_of(target), target.horizon_days));
+    let wanted: Vec<(String, Horizon)> = declared.collect();
+    // Fails here, before any work, when a horizon does not fit.
+    for (event, horizon) in &wanted {
+        Split::new(beginnings.day(timelines, event), as_of, *horizon, &config.training)?;
+    }
+    if wanted.is_empty() {
+        Split::new(first_order, as_of, default_horizon, &config.training)?;
+    }
     let catalogue = Plan::new(timelines, config, as_of)?;
     catalogue.check_selection()?;
     let mut plans = Plans::new(config, timelines, as_of);
@@ -89,10 +103,9 @@ pub fn train(
             return Err(TrainingError::NoMoney { target: target.name.clone(), event: target.event.clone() }.into());
         }
     }
-    let splits: Vec<Split> = targets
-        .iter()
-        .map(|target| Split::new(timelines.first_day, as_of, target.horizon, &config.training))
-        .collect::<Result<_, SplitError>>()?;
+    let split_of =
+        |target: &Target| Split::new(beginnings.day(timelines, &target.event), as_of, target.horizon, &config.training);
+    let mut splits: Vec<Split> = targets.iter().map(split_of).collect::<Result<_, SplitError>>()?;
 
     for target in &targets {
         let about = match target.groups.len() {
@@ -119,6 +132,7 @@ pub fn train(
         features: catalogue.features().iter().map(|feature| note_of(feature, None)).collect(),
         parameters: Parameters { catalogue, plans: Vec::new(), targets: Vec::new(), occurrences: Vec::new() },
         targets: Vec::new(),
+        splits: BTreeMap::new(),
         rules: Vec::new(),
         warnings,
     };
@@ -153,8 +167,16 @@ pub fn train(
         // What is found for the first target of a horizon serves the others: they see the same columns of the same rows.
         let mut settings: Option<BoostedTrees> = None;
         for index in indices {
-            let (target, split) = (&targets[index], &splits[index]);
+            let target = &targets[index];
             observer.stage(&format!("fitting {}", target.name));
+            if let Some(other) = set_aside(&material, target, &splits[index])? {
+                trained.warnings.push(format!(
+                    "{}: too few labels before the test window, so customers are kept out of training instead.",
+                    target.name
+                ));
+                splits[index] = other;
+            }
+            let split = &splits[index];
             fitted[index] = Some(if target.is_probability() {
                 probability::fit(&material, target, split, &mut settings, &mut trained)?
             } else {
@@ -164,6 +186,7 @@ pub fn train(
         trained.parameters.plans.push(plan); // the index that the targets above have noted
     }
     trained.parameters.targets = fitted.into_iter().flatten().collect();
+    trained.splits = targets.iter().map(|target| target.name.clone()).zip(splits).collect();
     let columns: Vec<String> = targets.iter().flat_map(Target::columns).collect();
     let place = |name: &String| columns.iter().position(|column| column == name);
     trained.targets.sort_by_key(|report| place(&report.name));
@@ -174,6 +197,31 @@ pub fn train(
 fn note_of(feature: &Feature, importance: Option<f64>) -> FeatureNote {
     let unit = feature.unit.name().to_string();
     FeatureNote { name: feature.name.clone(), unit, note: feature.note.clone(), importance }
+}
+
+/// The cut-offs that set customers aside, where one of the windows that follow one another has too few labels to learn from or to
+/// choose by: what few know of all cut-offs says more than nothing of the newest.
+fn set_aside(material: &Material, target: &Target, split: &Split) -> Result<Option<Split>, TrainingError> {
+    if target.per_group || split.scheme == Scheme::OneWindow {
+        return Ok(None);
+    }
+    let labels = |split: &Split, role| -> Result<usize, TrainingError> {
+        let rows = material.select(target, split, Purpose::Judged(role))?;
+        Ok(if target.is_probability() {
+            probability::smaller_class(&rows.flags(0))
+        } else {
+            expected::positives(&rows)
+        })
+    };
+    let least = if target.is_probability() { probability::LEAST_OF_A_CLASS } else { expected::LEAST_POSITIVE };
+    let is_enough = |split: &Split| -> Result<bool, TrainingError> {
+        Ok(labels(split, Role::Train)? >= least && labels(split, Role::Validate)? >= least)
+    };
+    if is_enough(split)? {
+        return Ok(None);
+    }
+    let other = split.one_window();
+    Ok(if is_enough(&other)? { Some(other) } else { None })
 }
 
 /// Lets the models of a target see what its occurrence model foresees, where that can be fitted.

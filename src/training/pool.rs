@@ -3,7 +3,6 @@
 //! Rows of the validation cut-off are later than all that the judged fit has learned from. One window is one season, though;
 //! so every training window has a say, too: its customers are predicted by fits to other customers.
 
-use crate::models::CalibrationKind;
 use crate::models::FitError;
 use crate::models::blend::{log_odds, probability_of, weights_of_probabilities};
 use crate::models::calibrate::{Calibration, CalibrationChoice};
@@ -43,11 +42,6 @@ impl Pool {
     /// The calibration of the blend that holds across windows.
     pub(super) fn calibration(&self, weights: &[f64]) -> Result<CalibrationChoice, FitError> {
         Calibration::choose(&self.blended(weights), &self.labels, &self.keys, Some(&self.windows))
-    }
-
-    /// The same kind of calibration on all rows that are there now.
-    pub(super) fn calibrated(&self, weights: &[f64], kind: CalibrationKind) -> Result<Calibration, FitError> {
-        kind.fit(&self.blended(weights), &self.labels)
     }
 }
 

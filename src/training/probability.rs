@@ -199,7 +199,14 @@ impl Single<'_> {
             let settings = PenalisedLogistic { alpha: PENALTY, ..PenalisedLogistic::default() };
             let model = logistic(shipped, &labels, settings, None).map_err(|source| self.broken(source))?;
             self.weigh_by_coefficients(&model, preparation, trained);
-            return Ok(uncalibrated(Blend::only(ProbabilityModel::Logistic(model))));
+            return Ok(uncalibrated(if shipped.has_foresight() {
+                // Nothing tells them apart: the one that learns from labels and the one that needs none have an equal say.
+                let prior = expected::foreseen_prior(shipped, 0);
+                let members = [ProbabilityModel::Logistic(model), ProbabilityModel::Occurrence { prior }];
+                Blend { members: members.into_iter().map(|model| Member { weight: 0.5, model }).collect() }
+            } else {
+                Blend::only(ProbabilityModel::Logistic(model))
+            }));
         };
         let fitted = self.members(shipped, &labels, &found).map_err(|source| self.broken(source))?;
         for member in &fitted {
@@ -280,7 +287,7 @@ impl Single<'_> {
         pool.add(validated.clone(), &outcomes, &validate.rows.hashes(), &validate.rows.windows());
         self.add_folds(train, &labels, &bins.train, &alpha_settings, &boosted, members.get(FORESEEN), &mut pool)
             .map_err(broken)?;
-        let weights = pool.weights().map_err(broken)?;
+        let mut weights = pool.weights().map_err(broken)?;
         let choice = pool.calibration(&weights).map_err(broken)?;
         if self.target.kind == TargetKind::Absence {
             let calibrated = |score: f64| choice.calibration.probability(score);
@@ -304,10 +311,11 @@ impl Single<'_> {
             candidates.push(self.readable(train, test, &labels).map_err(broken)?);
             let report = judge_probability(self.material, self.target, self.split, test, 0, candidates)?;
             trained.targets.push(report);
-            // What ships has seen the test window, too; so has its calibration.
+            // What ships has seen the test window, too; so have its weights and its calibration.
             let outcomes = test.rows.flags(0);
             pool.add(tested, &outcomes, &test.rows.hashes(), &test.rows.windows());
-            calibration = pool.calibrated(&weights, choice.kind).map_err(broken)?;
+            weights = pool.weights().map_err(broken)?;
+            calibration = pool.calibration(&weights).map_err(broken)?.calibration;
         }
         Ok(Found { penalty, boosted, weights, calibration })
     }

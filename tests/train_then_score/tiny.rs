@@ -254,3 +254,52 @@ fn every_purchase_on_the_last_day_is_no_time_to_observe() {
         assert!(files(&shop.models()).is_empty());
     }
 }
+
+#[test]
+fn sign_ups_of_years_before_the_first_order_move_no_cut_off() {
+    let orders = mixed(|_| Some(10.0));
+    let text = format!("{LEAN}{CHURN}");
+    let as_of = FIRST.plus(200);
+    let splits = |rows: &[Row]| {
+        let shop = Shop::new(rows);
+        let fitted = fit(&shop.events, &config(&text), Some(as_of), &shop.models()).map_err(|e| e.to_text()).unwrap();
+        let judged = fitted.bundle.report.targets.iter().any(|report| report.name == "churn_probability_30d");
+        assert!(judged, "{:?}", fitted.bundle.manifest.warnings);
+        fitted.bundle.manifest.splits["churn"].clone()
+    };
+    let plain = splits(&orders);
+    assert!(plain.cut_offs().iter().all(|day| *day > FIRST));
+    let sign_ups = (0..240).map(|n| Row::new(&format!("c{n:04}"), FIRST.plus(-3000 + n), "sign-up", None));
+    let with_sign_ups: Vec<Row> = orders.iter().cloned().chain(sign_ups).collect();
+    assert_eq!(splits(&with_sign_ups), plain);
+    // Neither does the one order of a clock that was wrong.
+    let skewed = [Row::new("c0003", FIRST.plus(-9000), "purchase", Some(10.0))];
+    let with_skewed: Vec<Row> = orders.into_iter().chain(skewed).collect();
+    assert_eq!(splits(&with_skewed), plain);
+}
+
+#[test]
+fn where_only_the_newest_window_has_both_classes_customers_are_set_aside() {
+    // Everybody buys once; who buys again does so in the last 40 days.
+    let mut rows: Vec<Row> =
+        (0..400).map(|n| Row::new(&format!("c{n:04}"), FIRST.plus(n % 150), "purchase", Some(20.0))).collect();
+    rows.extend(
+        (0..400)
+            .filter(|n| n % 3 == 0)
+            .map(|n| Row::new(&format!("c{n:04}"), FIRST.plus(165 + n % 34), "purchase", Some(20.0))),
+    );
+    let shop = Shop::new(&rows);
+    let text = format!("{LEAN}{CHURN}");
+    let as_of = FIRST.plus(200);
+    let fitted = fit(&shop.events, &config(&text), Some(as_of), &shop.models()).map_err(|e| e.to_text()).unwrap();
+    let manifest = &fitted.bundle.manifest;
+    assert_eq!(manifest.splits["churn"].scheme, bellwether::split::Scheme::OneWindow);
+    assert!(
+        manifest.warnings.iter().any(|text| text.contains("kept out of training instead")),
+        "{:?}",
+        manifest.warnings
+    );
+    let report = fitted.bundle.report.targets.iter().find(|report| report.name == "churn_probability_30d");
+    assert!(report.is_some(), "judged all the same: {:?}", manifest.warnings);
+    shop.scores(&config(&text), as_of);
+}
