@@ -10,13 +10,14 @@ use super::boosting::{self, Bins, Lesson};
 use super::inputs::{Inputs, Judged};
 use super::judge::{Candidate, judge_amount};
 use super::material::{Material, Purpose, Rows};
+use super::pool::{Fold, folds};
 use super::{Trained, TrainingError, foresight_index, occurrence_index, subject_of};
 use crate::bundle::{Cuts, ExpectedModel, FittedColumn, FittedTarget, offset_of};
 use crate::config::TargetKind;
 use crate::labels::Target;
 use crate::models::FitError;
 use crate::models::blend::{Blend, Member, weights_of_amounts};
-use crate::models::boosted::{BoostedTrees, Objective};
+use crate::models::boosted::{Binned, BoostedTrees, Objective, Targets};
 use crate::models::interval::Intervals;
 use crate::models::occurrence::{Expectation, OccurrenceModel, TenurePrior};
 use crate::split::Split;
@@ -132,6 +133,77 @@ impl Correction {
     }
 }
 
+/// The members of a blend, fitted to the training rows.
+struct Fitted {
+    members: Vec<(Recipe, ExpectedModel)>,
+    /// The bins of those rows, where trees are among the members.
+    bins: Option<Binned>,
+}
+
+/// Predictions of rows, by fits that have not learned from them.
+struct Unseen {
+    /// One list for each member of a blend.
+    members: Vec<Vec<f64>>,
+    actual: Vec<f64>,
+}
+
+impl Unseen {
+    /// What a blend says of the rows; `foreseen` is the place of the buy-till-you-die model.
+    fn at_level(&self, weights: &[f64], foreseen: Option<usize>) -> Vec<f64> {
+        let predicted = combined(&self.members, weights);
+        let level = level(&predicted, foreseen.map(|place| &self.members[place][..]));
+        predicted.into_iter().map(|value| value * level).collect()
+    }
+}
+
+/// Weights of the members of a blend. A few windows cannot tell them apart for certain: half-way to equal weights.
+fn weights_of(unseen: &[Unseen]) -> Result<Vec<f64>, FitError> {
+    let members = (0..unseen[0].members.len())
+        .map(|member| unseen.iter().flat_map(|rows| rows.members[member].iter().copied()).collect())
+        .collect::<Vec<Vec<f64>>>();
+    let actual: Vec<f64> = unseen.iter().flat_map(|rows| rows.actual.iter().map(|amount| amount.max(0.0))).collect();
+    let equal = 1.0 / members.len() as f64;
+    Ok(weights_of_amounts(&members, &actual)?.into_iter().map(|weight| (weight + equal) / 2.0).collect())
+}
+
+/// Intervals around what a blend says.
+fn intervals_of(unseen: &[Unseen], weights: &[f64], foreseen: Option<usize>) -> Result<Intervals, FitError> {
+    let predicted: Vec<f64> = unseen.iter().flat_map(|rows| rows.at_level(weights, foreseen)).collect();
+    let actual: Vec<f64> = unseen.iter().flat_map(|rows| rows.actual.iter().copied()).collect();
+    Intervals::fit(&predicted, &actual, INTERVAL_SHARE)
+}
+
+/// Training rows, each predicted by fits to other customers.
+fn of_folds(train: &Inputs, fitted: &[(Recipe, ExpectedModel)], bins: &Binned) -> Result<Unseen, FitError> {
+    let (hashes, labels, outcomes) = (train.rows.hashes(), amounts(&train.rows), train.rows.amounts(0));
+    let mut unseen = Unseen { members: vec![Vec::new(); fitted.len()], actual: Vec::new() };
+    for Fold { inside, outside } in folds(&hashes) {
+        if inside.is_empty() || outside.iter().filter(|&&row| labels[row] > 0.0).count() < LEAST_POSITIVE {
+            continue; // too few to learn from: the other rows decide
+        }
+        let weights = train.weights_at(&outside);
+        let some = train.some(&inside);
+        for ((recipe, model), unseen) in fitted.iter().zip(&mut unseen.members) {
+            let scores = match (recipe, model) {
+                (Recipe::Boosted(settings), _) => {
+                    let model = settings.fit_binned(bins, Targets::of(&labels).weighted(&weights), None)?;
+                    ExpectedModel::Boosted(model).scores(&some.view())?
+                }
+                (Recipe::Corrected(settings), ExpectedModel::Corrected { least, prior, .. }) => {
+                    let offset = Correction::offset(train, *least, prior)?;
+                    let targets = Targets::of(&labels).weighted(&weights).offset_by(&offset);
+                    let model = settings.fit_binned(bins, targets, None)?;
+                    ExpectedModel::Corrected { model, least: *least, prior: prior.clone() }.scores(&some.view())?
+                }
+                (_, model) => model.scores(&some.view())?,
+            };
+            unseen.extend(scores);
+        }
+        unseen.actual.extend(inside.iter().map(|&row| outcomes[row]));
+    }
+    Ok(unseen)
+}
+
 /// Labels as the models take them: who returned more than they bought was worth nothing.
 fn amounts(rows: &Rows) -> Vec<f64> {
     rows.amounts(0).into_iter().map(|amount| amount.max(0.0)).collect()
@@ -160,27 +232,24 @@ impl Single<'_> {
     ) -> Result<FittedColumn, TrainingError> {
         let broken = |source| self.broken(source);
         let Judged { train, validate, test } = judged;
-        let fitted = self.recipes(judged, settings).map_err(broken)?;
+        let Fitted { members: fitted, bins } = self.recipes(judged, settings).map_err(broken)?;
         let has_both = !train.rows.is_empty() && !validate.rows.is_empty();
         let (mut weights, mut intervals) = (vec![0.0; fitted.len()], None);
         weights[0] = 1.0;
         if has_both {
-            let actual = amounts(&validate.rows);
-            let of = |inputs: &Inputs| -> Result<Vec<Vec<f64>>, TrainingError> {
-                fitted.iter().map(|(_, model)| model.scores(&inputs.view()).map_err(broken)).collect()
+            let of = |inputs: &Inputs| -> Result<Unseen, TrainingError> {
+                let members = fitted.iter().map(|(_, model)| model.scores(&inputs.view()).map_err(broken));
+                Ok(Unseen { members: members.collect::<Result<_, _>>()?, actual: inputs.rows.amounts(0) })
             };
-            let validated = of(validate)?;
-            weights = half_way(weights_of_amounts(&validated, &actual).map_err(broken)?);
-            let at_level = |members: &[Vec<f64>], weights: &[f64]| {
-                let predicted = combined(members, weights);
-                let level = level(&predicted, self.foreseen(&fitted, members));
-                predicted.into_iter().map(|value| value * level).collect::<Vec<f64>>()
-            };
-            let predicted = at_level(&validated, &weights);
-            let mut held = (predicted.clone(), validate.rows.amounts(0));
+            let foreseen = fitted.iter().position(|(recipe, _)| *recipe == Recipe::Occurrence);
+            let mut unseen = vec![of(validate)?];
+            if let Some(bins) = &bins {
+                unseen.push(of_folds(train, &fitted, bins).map_err(broken)?);
+            }
+            weights = weights_of(&unseen).map_err(broken)?;
             let is_amount = self.target.kind == TargetKind::Amount;
             if is_amount {
-                *cuts = Cuts::of_value(&predicted);
+                *cuts = Cuts::of_value(&unseen[0].at_level(&weights, foreseen));
             }
             if test.rows.is_empty() {
                 trained
@@ -188,27 +257,23 @@ impl Single<'_> {
                     .push(format!("{}: nobody was eligible at the test cut-off, so it was not judged.", self.name));
             } else {
                 let tested = of(test)?;
-                let predicted = at_level(&tested, &weights);
+                let predicted = tested.at_level(&weights, foreseen);
                 let mut candidates =
                     vec![Candidate { name: describe(&fitted, &weights), scores: predicted.clone(), is_chosen: true }];
-                for ((_, model), scores) in fitted.iter().zip(&tested) {
+                for ((_, model), scores) in fitted.iter().zip(&tested.members) {
                     candidates.push(Candidate { name: model.name().into(), scores: scores.clone(), is_chosen: false });
                 }
                 let mut report = judge_amount(self.material, self.target, self.split, test, 0, candidates)?;
-                if is_amount && let Ok(judged) = Intervals::fit(&held.0, &held.1, INTERVAL_SHARE) {
-                    report.coverage = Some(judged.coverage(&predicted, &test.rows.amounts(0)));
+                if is_amount && let Ok(judged) = intervals_of(&unseen, &weights, foreseen) {
+                    report.coverage = Some(judged.coverage(&predicted, &tested.actual));
                 }
                 trained.targets.push(report);
-                // What ships has seen the test window, too; so have its weights and its intervals: two seasons say more than one.
-                let both: Vec<Vec<f64>> =
-                    validated.iter().zip(&tested).map(|(one, other)| [&one[..], other].concat()).collect();
-                let outcomes = [actual, amounts(&test.rows)].concat();
-                weights = half_way(weights_of_amounts(&both, &outcomes).map_err(broken)?);
-                held.0 = [at_level(&validated, &weights), at_level(&tested, &weights)].concat();
-                held.1.extend(test.rows.amounts(0));
+                // What ships has seen the test window, too; so have its weights and its intervals.
+                unseen.push(tested);
+                weights = weights_of(&unseen).map_err(broken)?;
             }
             if is_amount {
-                intervals = Intervals::fit(&held.0, &held.1, INTERVAL_SHARE).ok(); // refused where nothing is expected
+                intervals = intervals_of(&unseen, &weights, foreseen).ok(); // refused where nothing is expected
             }
         } else {
             trained
@@ -223,12 +288,6 @@ impl Single<'_> {
             trained.warnings.push(format!("{}: too little is known for intervals.", self.name));
         }
         Ok(FittedColumn::Expected { model: Blend { members }, level, intervals })
-    }
-
-    /// What the buy-till-you-die member says.
-    fn foreseen<'a>(&self, fitted: &[(Recipe, ExpectedModel)], members: &'a [Vec<f64>]) -> Option<&'a [f64]> {
-        let place = fitted.iter().position(|(recipe, _)| *recipe == Recipe::Occurrence)?;
-        Some(&members[place])
     }
 
     /// The level of the blend that ships, at the end of the history.
@@ -255,13 +314,9 @@ impl Single<'_> {
     }
 
     /// Members of the blend with their fits to the training rows; the first is the one to take where none can be weighed.
-    fn recipes(
-        &self,
-        judged: &Judged,
-        settings: &mut Option<BoostedTrees>,
-    ) -> Result<Vec<(Recipe, ExpectedModel)>, FitError> {
+    fn recipes(&self, judged: &Judged, settings: &mut Option<BoostedTrees>) -> Result<Fitted, FitError> {
         let Judged { train, validate, .. } = judged;
-        let mut fitted = Vec::new();
+        let (mut fitted, mut shared) = (Vec::new(), None);
         if train.has_foresight() {
             fitted.push((Recipe::Occurrence, Recipe::Occurrence.fit(train)?));
         }
@@ -291,22 +346,17 @@ impl Single<'_> {
                 let (corrected, model) = boosting::settle(known, &bins, lesson, check)?;
                 fitted.push((Recipe::Corrected(corrected), ExpectedModel::Corrected { model, least, prior }));
             }
+            shared = Some(bins.train);
         }
         if fitted.is_empty() {
             fitted.push((Recipe::Mean, Recipe::Mean.fit(train)?));
         }
-        Ok(fitted)
+        Ok(Fitted { members: fitted, bins: shared })
     }
 }
 
 /// Levels beyond this, or below its inverse, are told.
 const MOST_LEVEL: f64 = 1.25;
-
-/// A few windows cannot tell the members of a blend apart for certain: half-way to equal weights.
-fn half_way(found: Vec<f64>) -> Vec<f64> {
-    let equal = 1.0 / found.len() as f64;
-    found.into_iter().map(|weight| (weight + equal) / 2.0).collect()
-}
 
 /// The factor that brings the total half-way (on a log scale) from the blend to what is foreseen.
 fn level(predicted: &[f64], foreseen: Option<&[f64]>) -> f64 {

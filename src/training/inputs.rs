@@ -61,6 +61,19 @@ impl Inputs {
         self.weights().map(|weights| rows.iter().map(|&row| weights[row]).collect())
     }
 
+    /// The same for fits that are handed all rows: 0 of all others.
+    pub(super) fn weights_at(&self, rows: &[usize]) -> Vec<f64> {
+        let mut weights = vec![0.0; self.rows.len()];
+        rows.iter().for_each(|&row| weights[row] = self.weights().map_or(1.0, |all| all[row]));
+        weights
+    }
+
+    /// Some of the rows, as models that are no logistic ones see them.
+    pub(super) fn some(&self, rows: &[usize]) -> SomeRows<'_> {
+        let tenure = rows.iter().map(|&row| self.tenure[row]).collect();
+        SomeRows { columns: self.columns.select(Axis(0), rows), tenure, of: self }
+    }
+
     /// With what logistic models look at.
     pub(super) fn prepare(&mut self, preparation: &Preparation) -> Result<(), FitError> {
         self.prepared = Some(preparation.apply(self.columns.view())?);
@@ -93,6 +106,19 @@ impl Inputs {
     /// Whether the occurrence model has a say.
     pub(super) fn has_foresight(&self) -> bool {
         self.foresight.is_some()
+    }
+}
+
+/// Some rows of [`Inputs`].
+pub(super) struct SomeRows<'a> {
+    columns: Array2<f32>,
+    tenure: Vec<f32>,
+    of: &'a Inputs,
+}
+
+impl SomeRows<'_> {
+    pub(super) fn view(&self) -> ModelRows<'_> {
+        ModelRows { columns: self.columns.view(), prepared: None, tenure: &self.tenure, ..self.of.view() }
     }
 }
 

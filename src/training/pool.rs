@@ -6,6 +6,7 @@
 use crate::models::FitError;
 use crate::models::blend::{log_odds, probability_of, weights_of_probabilities};
 use crate::models::calibrate::{Calibration, CalibrationChoice};
+use crate::timeline::sample_fraction;
 
 /// Predictions by several members of a blend, with what came true.
 #[derive(Default, Clone)]
@@ -43,6 +44,31 @@ impl Pool {
     pub(super) fn calibration(&self, weights: &[f64]) -> Result<CalibrationChoice, FitError> {
         Calibration::choose(&self.blended(weights), &self.labels, &self.keys, Some(&self.windows))
     }
+}
+
+/// Folds of customers among the training rows.
+const FOLDS: u64 = 3;
+/// Training rows that are predicted by fits to other customers: enough to weigh and to calibrate.
+const MOST_POOLED: usize = 30_000;
+/// Salts of the customers of the pool and of its folds.
+const POOL_SALT: u64 = 4;
+const FOLD_SALT: u64 = 5;
+
+/// Training rows of one fold of customers, and those of the others.
+pub(super) struct Fold {
+    pub(super) inside: Vec<usize>,
+    pub(super) outside: Vec<usize>,
+}
+
+/// Folds of the training rows of these customers.
+pub(super) fn folds(hashes: &[u64]) -> impl Iterator<Item = Fold> + use<'_> {
+    let share = MOST_POOLED as f64 / hashes.len() as f64;
+    (0..FOLDS).map(move |fold| {
+        let is_pooled = |row: &usize| sample_fraction(hashes[*row], POOL_SALT) < share;
+        let is_inside = |row: &usize| (sample_fraction(hashes[*row], FOLD_SALT) * FOLDS as f64) as u64 == fold;
+        let (inside, outside) = (0..hashes.len()).filter(is_pooled).partition(is_inside);
+        Fold { inside, outside }
+    })
 }
 
 /// Probabilities of rows by all members, combined with these weights.

@@ -7,7 +7,7 @@ use super::boosting::{self, Bins, Lesson};
 use super::inputs::{Inputs, Judged};
 use super::judge::{Candidate, judge_probability};
 use super::material::{Material, Purpose};
-use super::pool::{Pool, blended};
+use super::pool::{Fold, Pool, blended, folds};
 use super::{Trained, TrainingError, categories, expected, foresight_index};
 use crate::bundle::{Cuts, FittedColumn, FittedTarget, ProbabilityModel};
 use crate::config::TargetKind;
@@ -21,7 +21,6 @@ use crate::models::prepare::Preparation;
 use crate::models::tree::ReadableTree;
 use crate::report::TargetRules;
 use crate::split::Split;
-use crate::timeline::sample_fraction;
 
 /// Penalties that are tried; the one with the least log loss on the validation rows is taken.
 pub(super) const PENALTIES: [f64; 3] = [1.0, 30.0, 1000.0];
@@ -30,14 +29,6 @@ pub(super) const PENALTY: f64 = 30.0;
 pub(super) const PENALTY_SEARCH_ROWS: usize = 100_000;
 /// Fewer positives (or negatives) than this get no model of their own, but the base rate.
 pub(super) const LEAST_OF_A_CLASS: usize = 20;
-/// Folds of customers among the training rows.
-const FOLDS: u64 = 3;
-/// Training rows that are predicted by fits to other customers: enough to weigh and to calibrate.
-const MOST_POOLED: usize = 30_000;
-/// Salts of the customers of the pool and of its folds.
-const POOL_SALT: u64 = 4;
-const FOLD_SALT: u64 = 5;
-
 pub(super) fn base_rate(labels: &[bool]) -> f64 {
     let positives = labels.iter().filter(|&&label| label).count();
     (positives as f64 + 0.5) / (labels.len() as f64 + 1.0)
@@ -332,15 +323,9 @@ impl Single<'_> {
         pool: &mut Pool,
     ) -> Result<(), FitError> {
         let (hashes, windows) = (train.rows.hashes(), train.rows.windows());
-        let share = MOST_POOLED as f64 / labels.len() as f64;
-        let is_pooled = |row: usize| sample_fraction(hashes[row], POOL_SALT) < share;
-        let fold_of = |row: usize| (sample_fraction(hashes[row], FOLD_SALT) * FOLDS as f64) as u64;
         let foreseen = foreseen.map(|model| model.scores(&train.view())).transpose()?;
         let (lesson, prepared) = (numbers(labels), train.prepared.as_ref().expect("prepared for logistic models"));
-        for fold in 0..FOLDS {
-            let pooled = |row: &usize| is_pooled(*row);
-            let inside: Vec<usize> = (0..labels.len()).filter(pooled).filter(|&row| fold_of(row) == fold).collect();
-            let outside: Vec<usize> = (0..labels.len()).filter(pooled).filter(|&row| fold_of(row) != fold).collect();
+        for Fold { inside, outside } in folds(&hashes) {
             let of = |rows: &[usize]| -> Vec<bool> { rows.iter().map(|&row| labels[row]).collect() };
             let others = of(&outside);
             if inside.is_empty() || smaller_class(&others) < LEAST_OF_A_CLASS / 2 {
@@ -350,8 +335,7 @@ impl Single<'_> {
             let matrix = prepared.select(Axis(0), &outside);
             let linear = alpha_settings.fit_rows(matrix.view(), &others, weights.as_deref())?;
             let linear = linear.probabilities(prepared.select(Axis(0), &inside).view())?.to_vec();
-            let mut weights = vec![0.0; labels.len()];
-            outside.iter().for_each(|&row| weights[row] = train.weights().map_or(1.0, |all| all[row]));
+            let weights = train.weights_at(&outside);
             let trees = boosted.fit_binned(bins, Targets::of(&lesson).weighted(&weights), None)?;
             let trees = trees.predict(train.columns.select(Axis(0), &inside).view())?.to_vec();
             let mut members = vec![linear, trees];
