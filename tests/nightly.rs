@@ -2,6 +2,13 @@
 //!
 //! The real programs run over a simulated shop. Figures are computed a second time from the events.
 
+#[path = "common/files.rs"]
+mod files;
+#[path = "common/kills.rs"]
+mod kills;
+#[path = "common/tables.rs"]
+mod tables;
+
 #[path = "nightly/backfill.rs"]
 mod backfill;
 #[path = "nightly/categories.rs"]

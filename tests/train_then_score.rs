@@ -2,6 +2,11 @@
 //!
 //! Every figure is computed a second time in the test, from the events themselves or from the score file.
 
+#[path = "common/files.rs"]
+mod files;
+#[path = "common/tables.rs"]
+mod tables;
+
 #[path = "train_then_score/backtest.rs"]
 mod backtest;
 #[path = "train_then_score/bundles.rs"]

@@ -1,20 +1,21 @@
 //! A simulated shop, a bundle fitted to its first 400 days, and the programs.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimestampMicrosecondType};
 use bellwether::simulate::{Simulation, simulate};
 use bellwether::time::Day;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use super::files::tree;
+pub use super::tables::read;
 
 pub const TRAIN: &str = env!("CARGO_BIN_EXE_bellwether-train");
 pub const SCORE: &str = env!("CARGO_BIN_EXE_bellwether-score");
@@ -68,35 +69,8 @@ pub fn done(program: &str, folder: &Path, line: &str) -> Ended {
     ended
 }
 
-/// Every file below a folder by its path within, with its bytes.
-pub fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    fn walk(folder: &Path, base: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, base, found);
-            } else {
-                found.insert(path.strip_prefix(base).unwrap().to_path_buf(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    if folder.exists() {
-        walk(folder, folder, &mut found);
-    }
-    found
-}
-
 pub fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).unwrap()
-}
-
-/// A Parquet file whole, as one batch.
-pub fn read(path: &Path) -> RecordBatch {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-    let schema = reader.schema().clone();
-    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
-    concat_batches(&schema, &batches).unwrap()
 }
 
 pub fn write(path: &Path, batch: &RecordBatch) {

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::shop::{files, fit, lean, run, shop, write_csv, write_parquet};
+use super::files::tree;
+use super::shop::{fit, lean, run, shop, write_csv, write_parquet};
 
 /// Fits and scores into `folder` on so many threads.
 fn on_threads(threads: usize, events: &Path, folder: &Path) {
@@ -18,7 +19,7 @@ fn on_threads(threads: usize, events: &Path, folder: &Path) {
 #[test]
 fn any_number_of_threads_writes_the_same_bytes() {
     let base = shop();
-    let expected = (files(&base.models), files(&base.folder.path().join("scores")));
+    let expected = (tree(&base.models), tree(&base.folder.path().join("scores")));
     assert_eq!(expected.0.len(), 8, "manifest, parameters, report twice, card, population, customers and `current`");
     assert_eq!(expected.1.len(), 5, "rows, manifest, distributions; rows by category with their manifest");
     // The trial itself was made on as many threads as the machine has.
@@ -27,7 +28,7 @@ fn any_number_of_threads_writes_the_same_bytes() {
     for threads in [1, 2, 7] {
         on_threads(threads, &base.events, folder.path());
         for (name, expected) in [("models", &expected.0), ("scores", &expected.1)] {
-            let found = files(&folder.path().join(name));
+            let found = tree(&folder.path().join(name));
             assert!(found.keys().eq(expected.keys()), "{threads} threads, {name}: {:?}", found.keys());
             for (path, bytes) in &found {
                 assert!(*bytes == expected[path], "{threads} threads: {}", path.display());

@@ -1,14 +1,14 @@
 //! Events in memory, in files, and the trial that most tests look at.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt8Array,
 };
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimestampMicrosecondType};
 use bellwether::config::Config;
 use bellwether::error::Error;
@@ -20,8 +20,9 @@ use bellwether::simulate::{Population, Simulation, simulate};
 use bellwether::time::{DAY_MICROS, Day};
 use bellwether::timeline::Budget;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
+
+pub use super::tables::read;
 
 /// One event as it stands in a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,14 +66,6 @@ impl Row {
     pub fn age(&self, as_of: Day) -> f64 {
         (as_of.start_micros() - self.time) as f64 / DAY_MICROS as f64
     }
-}
-
-/// A file whole, as one batch.
-pub fn read(path: &Path) -> RecordBatch {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-    let schema = reader.schema().clone();
-    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
-    concat_batches(&schema, &batches).unwrap()
 }
 
 pub fn read_events(files: &[PathBuf]) -> Vec<Row> {
@@ -220,25 +213,6 @@ pub fn run(bundle: &Path, events: &Path, as_of: Option<Day>, out: &Path) -> Resu
         ..RunOptions::new(bundle.to_path_buf(), vec![events.display().to_string()], out.to_path_buf())
     };
     pipeline::run(&options, &Silent)
-}
-
-/// Every file under a folder, by its path within.
-pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    fn walk(folder: &Path, base: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, base, found);
-            } else {
-                found.insert(path.strip_prefix(base).unwrap().to_path_buf(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    if folder.exists() {
-        walk(folder, folder, &mut found);
-    }
-    found
 }
 
 /// A fit and the scores of the day at which it ends.

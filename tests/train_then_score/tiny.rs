@@ -8,7 +8,8 @@ use bellwether::simulate::{Simulation, simulate};
 use bellwether::time::Day;
 use tempfile::TempDir;
 
-use super::shop::{LEAN, Row, Scores, config, files, fit, read_events, run, write_parquet};
+use super::files::tree;
+use super::shop::{LEAN, Row, Scores, config, fit, read_events, run, write_parquet};
 
 const FIRST: Day = Day(19_723); // 2024-01-01
 
@@ -59,14 +60,14 @@ impl Shop {
         assert_eq!(error.exit_code(), ExitCode::DataRejected, "{}", error.to_text());
         assert_eq!(error.explain().reason(), Some(reason), "{}", error.to_text());
         assert!(!error.explain().hints().is_empty(), "{}", error.to_text());
-        assert!(!self.models().exists() || files(&self.models()).is_empty(), "{:?}", files(&self.models()).keys());
+        assert!(!self.models().exists() || tree(&self.models()).is_empty(), "{:?}", tree(&self.models()).keys());
         let former = self.folder.path().join("former");
         std::fs::create_dir_all(former.join("old")).unwrap();
         std::fs::write(former.join("current"), "old\n").unwrap();
         std::fs::write(former.join("old/manifest.json"), "{}").unwrap();
-        let before = files(&former);
+        let before = tree(&former);
         assert!(fit(&self.events, config, Some(as_of), &former).is_err());
-        assert!(files(&former) == before, "a former bundle is untouched");
+        assert!(tree(&former) == before, "a former bundle is untouched");
         error
     }
 }
@@ -209,11 +210,11 @@ fn a_day_before_the_first_event_has_nothing_to_learn_from() {
     // The job of the night is told the same, and leaves former partitions.
     shop.scores(&config(LEAN), FIRST.plus(200));
     let out = shop.folder.path().join("scores");
-    let before = files(&out);
+    let before = tree(&out);
     let error = run(&shop.models(), &shop.events, Some(FIRST), &out).map(|_| ()).expect_err("nothing to score");
     assert_eq!(error.exit_code(), ExitCode::DataRejected);
     assert_eq!(error.explain().reason(), Some(Reason::NoScoringData));
-    assert!(files(&out) == before);
+    assert!(tree(&out) == before);
 }
 
 #[test]
@@ -233,7 +234,7 @@ fn one_customer_and_one_event_are_refused_or_answered() {
             if let Err(error) = fit(&shop.events, &config(&text), as_of, &shop.models()) {
                 assert_eq!(error.exit_code(), ExitCode::DataRejected, "{}", error.to_text());
                 assert!(error.explain().reason().is_some(), "{}", error.to_text());
-                assert!(files(&shop.models()).is_empty());
+                assert!(tree(&shop.models()).is_empty());
             }
         }
     }
@@ -251,7 +252,7 @@ fn every_purchase_on_the_last_day_is_no_time_to_observe() {
     if let Err(error) = fit(&shop.events, &config(LEAN), Some(FIRST.plus(200)), &shop.models()) {
         assert_eq!(error.exit_code(), ExitCode::DataRejected, "{}", error.to_text());
         assert!(error.explain().reason().is_some(), "{}", error.to_text());
-        assert!(files(&shop.models()).is_empty());
+        assert!(tree(&shop.models()).is_empty());
     }
 }
 
