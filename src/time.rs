@@ -46,6 +46,14 @@ impl Explain for TimeError {
 
     fn hints(&self) -> Vec<String> {
         match self {
+            // As in a container that holds one program and nothing else.
+            Self::BadZone { .. } if jiff::tz::db().is_definitively_empty() => {
+                vec![
+                    "this machine has no time zone database: install the package `tzdata`, or copy `/usr/share/zoneinfo` of \
+                     another machine and name it in `TZDIR`"
+                        .into(),
+                ]
+            }
             Self::BadZone { .. } => {
                 vec!["use a name of the time zone database, such as `UTC` or `Europe/Vienna`".into()]
             }

@@ -27,7 +27,7 @@ use crate::report::Report;
 use crate::scores::drift::{self, Distributions};
 use crate::split::Split;
 use crate::storage::{self, Workplace};
-use crate::time::Day;
+use crate::time::{Day, TimeError, Zone};
 
 pub use apply::{ModelRows, offset_of};
 pub use contributions::{Contributions, Detail, Scale};
@@ -159,6 +159,14 @@ pub enum BundleError {
         /// What it should be.
         expected: String,
     },
+    /// Its time zone is not known on this machine.
+    #[error("{}: the bundle was fitted in the time zone `{zone}`, which is not known on this machine", path.display())]
+    NoZone {
+        /// The manifest.
+        path: PathBuf,
+        /// The zone.
+        zone: String,
+    },
     /// A file cannot be understood, although its hash is right.
     #[error("{}: cannot be understood", path.display())]
     Unreadable {
@@ -181,6 +189,7 @@ impl BundleError {
             | Self::BadCurrent { path, .. }
             | Self::NoneByThen { path, .. }
             | Self::Damaged { path, .. }
+            | Self::NoZone { path, .. }
             | Self::Unreadable { path, .. } => *path = place(path),
         }
         self
@@ -211,6 +220,7 @@ impl Explain for BundleError {
                     .into(),
             ],
             Self::File(error) if storage::remote::problem_of(&error.source).is_some() => error.hints(),
+            Self::NoZone { zone, .. } => TimeError::BadZone { text: zone.clone() }.hints(),
             Self::Newer { .. } => vec!["install the release that wrote it, or a later one".into()],
             _ => vec!["copy the bundle again from where it was trained, or train it anew".into()],
         }
@@ -389,6 +399,9 @@ impl Bundle {
         }
         let manifest: Manifest = serde_json::from_value(raw).map_err(unreadable(&path))?;
         check_seal(&path, &bytes, &manifest.seal)?;
+        if Zone::named(&manifest.config.timezone).is_err() {
+            return Err(BundleError::NoZone { path, zone: manifest.config.timezone });
+        }
         let mut contents = BTreeMap::new();
         for (name, expected) in &manifest.files {
             let path = folder.join(name);

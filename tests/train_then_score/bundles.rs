@@ -4,16 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bellwether::bundle::{Bundle, BundleError};
-use bellwether::error::{Error, ExitCode};
+use bellwether::error::{Error, ExitCode, Explain};
 use bellwether::time::Day;
 
-use super::shop::{LEAN, Row, config, files, fit, lean, run, shop, write_parquet};
+use super::files::tree;
+use super::shop::{LEAN, Row, config, fit, lean, run, shop, write_parquet};
 
 /// A copy of the trial's `models` to be damaged, and the bundle in it.
 fn copy(folder: &Path) -> (PathBuf, PathBuf) {
     let base = shop();
     let models = folder.join("models");
-    for (path, bytes) in files(&base.models) {
+    for (path, bytes) in tree(&base.models) {
         let path = models.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
@@ -96,6 +97,19 @@ fn every_number_of_the_manifest_is_guarded() {
 }
 
 #[test]
+fn a_time_zone_that_this_machine_lacks_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bundle = Bundle::load(&shop().models).unwrap();
+    bundle.manifest.config.timezone = "Europe/Nowhere".into();
+    let models = folder.path().join("models");
+    let (_, path) = bundle.save(&models).unwrap(); // every hash is right
+    let error = refused(&models, "`Europe/Nowhere`");
+    assert!(matches!(error, BundleError::NoZone { .. }), "{error:?}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert!(error.hints()[0].contains("time zone database"), "{:?}", error.hints());
+}
+
+#[test]
 fn what_is_not_ours_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (models, bundle) = copy(folder.path());
@@ -171,21 +185,21 @@ fn floats_survive_and_a_copy_scores_alike() {
     let folder = tempfile::tempdir().unwrap();
     let (saved, path) = loaded.save(folder.path()).unwrap();
     assert_eq!(saved.manifest, base.fitted.bundle.manifest);
-    assert!(files(&path) == files(&base.bundle));
+    assert!(tree(&path) == tree(&base.bundle));
 }
 
 #[test]
 fn a_fit_that_fails_leaves_the_old_bundle() {
     let folder = tempfile::tempdir().unwrap();
     let (models, _) = copy(folder.path());
-    let before = files(&models);
+    let before = tree(&models);
     let day = Day(19_800);
     let rows: Vec<Row> = (0..50).map(|n| Row::new(&format!("c{n}"), day.plus(n % 7), "purchase", Some(3.0))).collect();
     let events = folder.path().join("few.parquet");
     write_parquet(&events, &rows);
     let text = format!("{LEAN}[target.churn]\nkind = \"absence\"\nhorizon_days = 90\n");
     fit(&events, &config(&text), None, &models).map(|_| ()).expect_err("a week is no history for 90 days");
-    assert!(files(&models) == before, "refused before anything was fitted");
+    assert!(tree(&models) == before, "refused before anything was fitted");
 
     // The place of the new bundle is taken by a file: the last step fails.
     let (saved, _) = Bundle::load(&models).unwrap().save(&folder.path().join("probe")).unwrap();
@@ -193,9 +207,9 @@ fn a_fit_that_fails_leaves_the_old_bundle() {
     fs::create_dir(&taken).unwrap();
     fs::write(taken.join(&saved.manifest.bundle_id), "not a folder").unwrap();
     fs::write(taken.join("current"), "former\n").unwrap();
-    let before = files(&taken);
+    let before = tree(&taken);
     let error = Bundle::load(&models).unwrap().save(&taken).map(|_| ()).expect_err("a file is in the way");
     assert!(error.to_string().contains(&saved.manifest.bundle_id), "{error}");
-    assert!(files(&taken) == before);
+    assert!(tree(&taken) == before);
     assert!(lean().target.contains_key("churn"));
 }
