@@ -36,6 +36,47 @@ impl<'a> Columns<'a> {
     }
 }
 
+impl Columns<'_> {
+    /// Takes off what [`encode_codes_and_details`] has put there, and fills the events of `block` with it.
+    pub(super) fn codes_and_details(
+        &mut self,
+        n: usize,
+        shape: Shape,
+        block: &mut EventColumns,
+    ) -> Result<(), Damaged> {
+        let events = &mut block.events;
+        fill(events, self.next(n, u32::from_le_bytes)?, |event: &mut Event, category| event.category = category);
+        fill(events, self.next(n, u16::from_le_bytes)?, |event, kind| event.kind = kind);
+        fill(events, self.next(n, u16::from_le_bytes)?, |event, channel| event.channel = channel);
+        if !shape.details {
+            return Ok(());
+        }
+        let details = &mut block.details;
+        fill(details, self.next(n, u64::from_le_bytes)?, |detail: &mut Detail, order| detail.order = order);
+        fill(details, self.next(n, u32::from_le_bytes)?, |detail, product| detail.product = product);
+        fill(details, self.next(n, f32::from_le_bytes)?, |detail, quantity| detail.quantity = quantity);
+        fill(details, self.next(n, i32::from_le_bytes)?, |detail, received| detail.received = received);
+        fill(details, self.next(n, u16::from_le_bytes)?, |detail, device| detail.device = device);
+        fill(details, self.next(n, u16::from_le_bytes)?, |detail, campaign| detail.campaign = campaign);
+        Ok(())
+    }
+}
+
+/// The columns of events that stay as they are, however times and money are laid out.
+pub(super) fn encode_codes_and_details(out: &mut Vec<u8>, events: &EventColumns) {
+    let of = || events.events.iter();
+    column(out, of(), |event| event.category.to_le_bytes());
+    column(out, of(), |event| event.kind.to_le_bytes());
+    column(out, of(), |event| event.channel.to_le_bytes());
+    let of = || events.details.iter();
+    column(out, of(), |detail| detail.order.to_le_bytes());
+    column(out, of(), |detail| detail.product.to_le_bytes());
+    column(out, of(), |detail| detail.quantity.to_le_bytes());
+    column(out, of(), |detail| detail.received.to_le_bytes());
+    column(out, of(), |detail| detail.device.to_le_bytes());
+    column(out, of(), |detail| detail.campaign.to_le_bytes());
+}
+
 pub(super) fn encode_customers(customers: &Customers) -> Vec<u8> {
     let mut out = Vec::with_capacity(customers.len() * 24 + customers.text.len());
     column(&mut out, customers.hashes.iter(), |hash| hash.to_le_bytes());
@@ -63,16 +104,7 @@ pub(super) fn encode_events(events: &EventColumns, owners: &[u32]) -> Vec<u8> {
     let of = || events.events.iter();
     column(&mut out, of(), |event| event.time.to_le_bytes());
     column(&mut out, of(), |event| event.value.to_le_bytes());
-    column(&mut out, of(), |event| event.category.to_le_bytes());
-    column(&mut out, of(), |event| event.kind.to_le_bytes());
-    column(&mut out, of(), |event| event.channel.to_le_bytes());
-    let of = || events.details.iter();
-    column(&mut out, of(), |detail| detail.order.to_le_bytes());
-    column(&mut out, of(), |detail| detail.product.to_le_bytes());
-    column(&mut out, of(), |detail| detail.quantity.to_le_bytes());
-    column(&mut out, of(), |detail| detail.received.to_le_bytes());
-    column(&mut out, of(), |detail| detail.device.to_le_bytes());
-    column(&mut out, of(), |detail| detail.campaign.to_le_bytes());
+    encode_codes_and_details(&mut out, events);
     column(&mut out, events.numbers.iter(), |number| number.to_le_bytes());
     column(&mut out, events.conditions.iter(), |conditions| conditions.to_le_bytes());
     out
@@ -102,18 +134,7 @@ impl Rows<'_> {
         block.reset(self.stored, n);
         fill(&mut block.events, columns.next(n, i64::from_le_bytes)?, |event: &mut Event, time| event.time = time);
         fill(&mut block.events, columns.next(n, f64::from_le_bytes)?, |event, value| event.value = value);
-        fill(&mut block.events, columns.next(n, u32::from_le_bytes)?, |event, category| event.category = category);
-        fill(&mut block.events, columns.next(n, u16::from_le_bytes)?, |event, kind| event.kind = kind);
-        fill(&mut block.events, columns.next(n, u16::from_le_bytes)?, |event, channel| event.channel = channel);
-        if self.stored.details {
-            let details = &mut block.details;
-            fill(details, columns.next(n, u64::from_le_bytes)?, |detail: &mut Detail, order| detail.order = order);
-            fill(details, columns.next(n, u32::from_le_bytes)?, |detail, product| detail.product = product);
-            fill(details, columns.next(n, f32::from_le_bytes)?, |detail, quantity| detail.quantity = quantity);
-            fill(details, columns.next(n, i32::from_le_bytes)?, |detail, received| detail.received = received);
-            fill(details, columns.next(n, u16::from_le_bytes)?, |detail, device| detail.device = device);
-            fill(details, columns.next(n, u16::from_le_bytes)?, |detail, campaign| detail.campaign = campaign);
-        }
+        columns.codes_and_details(n, self.stored, block)?;
         let n_numbers = n * self.stored.numbers;
         fill(&mut block.numbers, columns.next(n_numbers, f64::from_le_bytes)?, |to, number| *to = number);
         if self.stored.conditions {

@@ -4,9 +4,11 @@
 //! nearly all alike, which is what compression likes.
 
 use crate::timeline::Partition;
-use crate::timeline::codec::{Columns, Damaged, column, decode_customers, encode_customers, fill};
+use crate::timeline::codec::{
+    Columns, Damaged, column, decode_customers, encode_codes_and_details, encode_customers, fill,
+};
 use crate::timeline::customer::Customers;
-use crate::timeline::event::{Detail, Event, EventColumns, Shape};
+use crate::timeline::event::{Event, EventColumns, Shape};
 
 /// Bytes of a value that is laid out by byte position.
 const WIDTH: usize = 8;
@@ -65,16 +67,7 @@ pub(super) fn encode_events(events: &EventColumns) -> Vec<u8> {
     });
     planes(&mut out, differences);
     planes(&mut out, of().map(|event| event.value.to_le_bytes()));
-    column(&mut out, of(), |event| event.category.to_le_bytes());
-    column(&mut out, of(), |event| event.kind.to_le_bytes());
-    column(&mut out, of(), |event| event.channel.to_le_bytes());
-    let of = || events.details.iter();
-    column(&mut out, of(), |detail| detail.order.to_le_bytes());
-    column(&mut out, of(), |detail| detail.product.to_le_bytes());
-    column(&mut out, of(), |detail| detail.quantity.to_le_bytes());
-    column(&mut out, of(), |detail| detail.received.to_le_bytes());
-    column(&mut out, of(), |detail| detail.device.to_le_bytes());
-    column(&mut out, of(), |detail| detail.campaign.to_le_bytes());
+    encode_codes_and_details(&mut out, events);
     planes(&mut out, events.numbers.iter().map(|number| number.to_le_bytes()));
     column(&mut out, events.conditions.iter(), |conditions| conditions.to_le_bytes());
     out
@@ -92,19 +85,8 @@ pub(super) fn decode_events(bytes: &[u8], n: usize, shape: Shape, block: &mut Ev
     fill(&mut block.events, times, |event: &mut Event, time| event.time = time);
     let values = from_planes(&mut columns, n)?.map(f64::from_le_bytes);
     fill(&mut block.events, values, |event, value| event.value = value);
-    fill(&mut block.events, columns.next(n, u32::from_le_bytes)?, |event, category| event.category = category);
-    fill(&mut block.events, columns.next(n, u16::from_le_bytes)?, |event, kind| event.kind = kind);
-    fill(&mut block.events, columns.next(n, u16::from_le_bytes)?, |event, channel| event.channel = channel);
-    if shape.details {
-        let details = &mut block.details;
-        fill(details, columns.next(n, u64::from_le_bytes)?, |detail: &mut Detail, order| detail.order = order);
-        fill(details, columns.next(n, u32::from_le_bytes)?, |detail, product| detail.product = product);
-        fill(details, columns.next(n, f32::from_le_bytes)?, |detail, quantity| detail.quantity = quantity);
-        fill(details, columns.next(n, i32::from_le_bytes)?, |detail, received| detail.received = received);
-        fill(details, columns.next(n, u16::from_le_bytes)?, |detail, device| detail.device = device);
-        fill(details, columns.next(n, u16::from_le_bytes)?, |detail, campaign| detail.campaign = campaign);
-    }
-    let numbers = from_planes(&mut columns, n * shape.numbers)?.map(f64::from_le_bytes);
+    columns.codes_and_details(n, shape, block)?;
+    let numbers = from_planes(&mut columns, n.saturating_mul(shape.numbers))?.map(f64::from_le_bytes);
     fill(&mut block.numbers, numbers, |to, number| *to = number);
     if shape.conditions {
         fill(&mut block.conditions, columns.next(n, u64::from_le_bytes)?, |to, conditions| *to = conditions);
@@ -135,6 +117,7 @@ mod tests {
 
     use super::*;
     use crate::timeline::customer::CustomerId;
+    use crate::timeline::event::Detail;
 
     fn columns(shape: Shape, rows: &[(i64, u64, u32, u16)]) -> EventColumns {
         let mut events = EventColumns::default();
