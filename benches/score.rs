@@ -5,7 +5,7 @@
 
 use bellwether::config::{Config, GatesConfig};
 use bellwether::lists::{Exclusions, ListFiles, Lists};
-use bellwether::pipeline::{FitOptions, fit, read_timelines};
+use bellwether::pipeline::{FitOptions, Reading, fit, read_timelines};
 use bellwether::progress::Silent;
 use bellwether::scores::categories::CategoryOptions;
 use bellwether::scores::{ScoreFormat, ScoreOptions, from_columns, score};
@@ -45,18 +45,13 @@ fn scoring(criterion: &mut Criterion) {
     for (size, customers) in CUSTOMERS {
         let (events, as_of) = shop(customers, 2);
         let rejects = folder.path().join("rejects.ndjson");
-        let (timelines, data) = read_timelines(
-            &events,
-            &[],
-            &bundle.manifest.config,
-            Some(as_of),
-            Some(&rejects),
-            None,
-            &Lists::default(),
-            &Budget::default(),
-            &Silent,
-        )
-        .expect("its events");
+        let (lists, budget) = (Lists::default(), Budget::default());
+        let reading = Reading {
+            as_of: Some(as_of),
+            rejects: Some(&rejects),
+            ..Reading::new(&events, &bundle.manifest.config, &lists, &budget)
+        };
+        let (timelines, data) = read_timelines(&reading, &Silent).expect("its events");
         let options = ScoreOptions {
             out: folder.path().join(size),
             as_of,

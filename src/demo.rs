@@ -13,7 +13,7 @@ use crate::lists::ListFiles;
 use crate::pipeline::{self, FitOptions, RunOptions};
 use crate::progress::Observer;
 use crate::report::Report;
-use crate::scores::ScoreManifest;
+use crate::scores::{ScoreManifest, categories};
 use crate::segments::{self, SegmentCounts, Segments};
 use crate::simulate::{Simulation, simulate};
 use crate::storage;
@@ -43,7 +43,7 @@ impl Demo {
         let mut text = format!("{}\n{}\n{}", self.report.to_text(), self.scores.to_text(), self.segments.to_text());
         text.push_str("\nWhere everything is:\n");
         for (what, path) in &self.places {
-            let _ = writeln!(text, "  {what:<12} {}", path.display());
+            let _ = writeln!(text, "  {what:<15} {}", path.display());
         }
         text.push_str("\nWhat to type next:\n");
         for command in &self.next {
@@ -98,7 +98,8 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
     std::fs::create_dir_all(&memberships).map_err(FileError::at("create the folder", &memberships))?;
     let counts = segments::evaluate(&segments, &scores, &memberships, as_of, rayon::current_num_threads())?;
 
-    let places = BTreeMap::from([
+    let categories = categories::folder(&root.join("scores"), as_of);
+    let mut places = BTreeMap::from([
         ("events", shop.join("events")),
         ("truth", shop.join("truth")),
         ("bundle", bundle.clone()),
@@ -107,6 +108,9 @@ pub fn demo(root: &Path, customers: u64, observer: &dyn Observer) -> Result<Demo
         ("criteria", criteria.clone()),
         ("segments", memberships.join(format!("as_of={as_of}"))),
     ]);
+    if categories.is_dir() {
+        places.insert("category_scores", categories); // a long table with a row for a customer and a category
+    }
     let events = shell(shop.join("events"));
     let (models, criteria) = (shell(&models), shell(&criteria));
     let (out, segments_out) = (shell(root.join("scores")), shell(&memberships));

@@ -221,6 +221,22 @@ impl FileError {
         let path = path.into();
         move |source| Self { action, path, source }
     }
+
+    /// A file that was read and is not what was written.
+    pub(crate) fn damaged(
+        path: impl Into<std::path::PathBuf>,
+        why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+        Self { action: "read", path: path.into(), source }
+    }
+
+    /// The day of the partition of scores that the file is a part of.
+    fn partition(&self) -> Option<&str> {
+        let folder = self.path.parent()?.file_name()?.to_str()?;
+        let is_scores = self.path.file_name()?.to_str().is_some_and(|name| !name.starts_with("memberships"));
+        folder.strip_prefix("as_of=").filter(|_| is_scores)
+    }
 }
 
 impl Explain for FileError {
@@ -237,14 +253,26 @@ impl Explain for FileError {
         if let Some(problem) = crate::storage::remote::problem_of(&self.source) {
             return problem.hints();
         }
+        let is_damaged = matches!(
+            self.source.kind(),
+            ErrorKind::NotFound | ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::Other
+        );
+        if let Some(day) = self.partition().filter(|_| is_damaged && self.action == "read") {
+            return vec![format!("the partition is damaged; `bellwether-score run --as-of {day}` writes it again")];
+        }
         let hint = match self.source.kind() {
             ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
                 "a file is where a folder is needed: name another folder"
             }
             ErrorKind::IsADirectory => "a folder is where a file is needed: name another file",
-            ErrorKind::Unsupported | ErrorKind::NotFound if crate::storage::is_remote(&self.path) => {
-                "name a file on this machine; events, attributes, bundles, scores and memberships may be in an object store"
+            ErrorKind::Unsupported if crate::storage::is_remote(&self.path) => {
+                "name a file on this machine; of what is written, bundles, scores, memberships, features and rejected rows \
+                 may be in an object store"
             }
+            ErrorKind::NotFound if crate::storage::is_remote(&self.path) => {
+                "check the address: a store compares it letter by letter"
+            }
+            ErrorKind::InvalidFilename => "take another name: one that begins with a point is for work in progress",
             ErrorKind::NotFound => "check the path, and the folder from which it is seen",
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 "name another place, or have the rights to this one granted"

@@ -44,6 +44,7 @@ pub mod demo;
 pub mod error;
 pub mod events;
 pub mod features;
+mod guard;
 pub mod labels;
 pub mod lists;
 pub mod math;

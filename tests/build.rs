@@ -4,25 +4,26 @@
 mod attributes;
 #[path = "build/discount.rs"]
 mod discount;
+#[path = "common/tables.rs"]
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, AsArray, UInt32Array};
 use arrow::datatypes::{DataType, Date32Type, Float32Type, Float64Type};
 use bellwether::config::Config;
 use bellwether::events::{EventBatch, Ids, Labels};
 use bellwether::features::{FeatureTable, Plan, RowRequest, Sweep};
 use bellwether::lists::{ListFiles, Lists};
-use bellwether::pipeline::{self, BuildOptions, Built, FitOptions, RunOptions};
+use bellwether::pipeline::{self, BuildOptions, Built, FitOptions, Reading, RunOptions};
 use bellwether::progress::Silent;
 use bellwether::simulate::{Simulation, simulate};
 use bellwether::time::{DAY_MICROS, Day};
 use bellwether::timeline::{Budget, TimelineBuilder, Timelines, customer_hash};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tables::read;
 use tempfile::TempDir;
 
 /// Tells a test that runs itself again which folder to use.
@@ -52,12 +53,6 @@ fn options(events: &str, config: &Config, out: &Path, days: &[&str]) -> BuildOpt
     }
 }
 
-fn read(path: &Path) -> RecordBatch {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
-    let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
-    concat_batches(&batches[0].schema(), &batches).unwrap()
-}
-
 /// So little that all is put aside again and again, and read back in many parts.
 fn tiny(folder: Option<PathBuf>) -> Budget {
     Budget { bytes: Some(100_000), folder }
@@ -76,18 +71,9 @@ fn a_row_for_everyone_known_at_each_day_with_unit_and_definition() {
     // The same rows, from the library.
     let days: Vec<Day> = ["2024-03-01", "2024-05-01"].iter().map(|day| day.parse().unwrap()).collect();
     let last = Some(days[1]);
-    let (timelines, _) = pipeline::read_timelines(
-        &[events],
-        &[],
-        &lean,
-        last,
-        None,
-        None,
-        &Lists::default(),
-        &Budget::default(),
-        &Silent,
-    )
-    .unwrap();
+    let (events, lists, budget) = ([events], Lists::default(), Budget::default());
+    let reading = Reading { as_of: last, ..Reading::new(&events, &lean, &lists, &budget) };
+    let (timelines, _) = pipeline::read_timelines(&reading, &Silent).unwrap();
     let plan = Plan::new(&timelines, &lean, days[0]).unwrap();
     let requests: Vec<RowRequest> = days.iter().map(|&as_of| RowRequest { as_of, share: 1.0 }).collect();
     let table = FeatureTable::build(&timelines, &Sweep::new(&plan, &timelines), &requests).unwrap();
@@ -457,18 +443,9 @@ fn numbers_of_a_bundle_that_the_events_lack_are_told() {
     let root = tempfile::tempdir().unwrap();
     let (events, config) = declared(&root);
     let (warned, numbers) = (Warned::default(), ["score".to_string(), "gone".to_string()]);
-    pipeline::read_timelines(
-        &[events],
-        &[],
-        &config,
-        None,
-        None,
-        Some(&numbers),
-        &Lists::default(),
-        &Budget::default(),
-        &warned,
-    )
-    .unwrap();
+    let (events, lists, budget) = ([events], Lists::default(), Budget::default());
+    let reading = Reading { numbers: Some(&numbers), ..Reading::new(&events, &config, &lists, &budget) };
+    pipeline::read_timelines(&reading, &warned).unwrap();
     let warnings = warned.0.into_inner().unwrap();
     assert_eq!(warnings, ["the bundle looks at the numbers of `gone`, which these events lack: they are missing"]);
 }

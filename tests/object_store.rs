@@ -1,21 +1,28 @@
 //! Events, bundles, scores and memberships in an object store: the real programs against an S3 server in this process.
 
+#[path = "common/files.rs"]
+mod files;
+#[path = "object_store/kills.rs"]
+mod killed;
+#[path = "common/kills.rs"]
+mod kills;
 #[path = "object_store/server.rs"]
 mod server;
+#[path = "object_store/small_files.rs"]
+mod small_files;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bellwether::simulate::{Simulation, simulate};
 use bellwether::time::Day;
-use hyper::Method;
+use files::tree;
 use serde_json::Value;
-use server::{Ended, Hang, SCORE, Server, TRAIN};
+use server::{Ended, SCORE, Server, TRAIN};
 use tempfile::TempDir;
 
 const CONFIG: &str = "[features]\nwindows = [7, 30, 90]\nmax_categories = 4\n\
@@ -100,25 +107,6 @@ fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-}
-
-/// Every file below a folder by its path within, with its bytes.
-fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    fn walk(folder: &Path, base: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, base, found);
-            } else {
-                found.insert(path.strip_prefix(base).unwrap().to_path_buf(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    if folder.exists() {
-        walk(folder, folder, &mut found);
-    }
-    found
 }
 
 fn json(path: &Path) -> Value {
@@ -370,64 +358,35 @@ fn what_a_store_refuses_is_told_with_what_to_type_next() {
     // Where no address can stand, no folder of that name appears.
     for line in [
         "simulate --customers 5 --days 30 --out s3://shop/demo",
-        "build --events s3://shop/events --out s3://shop/features.parquet",
-        "fit --events s3://shop/events --config s3://shop/c.toml",
+        "clv --events s3://shop/events --out s3://shop/clv.csv",
+        "clv --events s3://shop/events --rejects s3://shop/rejects.ndjson",
     ] {
         let ended = server.run(TRAIN, here.path(), line);
         assert_eq!(ended.code, Some(2), "{line}\n{}", ended.err);
         assert!(ended.err.contains("name a file on this machine"), "{line}\n{}", ended.err);
     }
+    for line in [
+        "run --bundle models --events s3://shop/events --metrics s3://shop/metrics.prom",
+        "realised --scores s3://shop/scores --html s3://shop/page.html",
+    ] {
+        let ended = server.run(SCORE, here.path(), line);
+        assert_eq!(ended.code, Some(2), "{line}\n{}", ended.err);
+        assert!(ended.err.contains("name a file on this machine"), "{line}\n{}", ended.err);
+    }
+    // A small file that is not there, a bucket that is not there, and addresses that name no file.
+    for (line, words) in [
+        ("fit --events s3://shop/events --config s3://shop/c.toml", "s3://shop/c.toml: cannot read the configuration"),
+        ("fit --events s3://shop/events --config s3://shopp/c.toml", "the bucket does not exist"),
+        ("fit --events s3://shop/events --forget s3://shop/forget.csv", "s3://shop/forget.csv: cannot read the list"),
+        ("build --events s3://shop/events --out s3://shop/.csv/.f.csv", "take another name"),
+        ("build --events s3://shop/events --out f.csv --rejects s3://shop", "name another file"),
+    ] {
+        told(server.run(TRAIN, here.path(), line), &[words, "\nhint: "]);
+    }
     let bundle = server.run(SCORE, here.path(), "run --bundle s3://shop/models/none --events s3://shop/events/");
     assert_eq!(bundle.code, Some(4), "{}", bundle.err);
     assert!(bundle.err.contains("s3://shop/models/none: no bundle"), "{}", bundle.err);
     assert_eq!(fs::read_dir(here.path()).unwrap().count(), 0);
-}
-
-/// Killed in the middle of a replacement, a run leaves a partition without a manifest; the next one repairs it, at once.
-#[test]
-fn a_run_that_is_killed_while_it_sends_leaves_nothing_that_looks_complete() {
-    let shop = shop();
-    let (server, here) = (shop.with_bundle(), tempfile::tempdir().unwrap());
-    fs::copy(shop.here().join("segments.toml"), here.path().join("segments.toml")).unwrap();
-    let day = shop.day(FIRST);
-    let run = shop.run(day, "--out s3://shop/scores --with-features");
-    server.done(SCORE, here.path(), &run);
-    let whole = tree(&server.object("scores"));
-    let partition = format!("scores/as_of={day}");
-    let manifest = server.object(&format!("{partition}/manifest.json"));
-    // What a run of another format has left.
-    let stale = server.object(&format!("{partition}/part-00000.csv"));
-    fs::write(&stale, "stale").unwrap();
-
-    let kill_at = |method: Method, path: &str| {
-        server.hang(Some(Hang { method, path: path.into() }));
-        let mut command = server.command(SCORE, here.path(), &run);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let started = Instant::now();
-        while !server.is_hanging() {
-            assert!(started.elapsed() < Duration::from_secs(300) && child.try_wait().unwrap().is_none(), "{path}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        server.hang(None);
-    };
-    kill_at(Method::POST, "/shop"); // what is to be removed is told in the body
-    assert!(manifest.is_file(), "nothing is changed yet");
-    assert!(server.object("scores/.lock").is_file());
-
-    kill_at(Method::PUT, &format!("{partition}/manifest.json"));
-    assert!(!manifest.exists() && server.object(&format!("{partition}/part-00000.parquet")).is_file());
-    assert!(!stale.exists(), "files of other names go before the manifest comes");
-    let segment = format!("segment --scores s3://shop/scores --segments segments.toml --as-of {day}");
-    let ended = server.run(SCORE, here.path(), &segment);
-    assert_eq!(ended.code, Some(2), "what is not complete is not there: {}", ended.err);
-
-    // The dead run's lock is no hindrance.
-    let started = Instant::now();
-    server.done(SCORE, here.path(), &run);
-    assert!(started.elapsed() < Duration::from_secs(55), "it was not waited for");
-    assert!(tree(&server.object("scores")) == whole);
 }
 
 /// A run on another machine that shows signs of life keeps others out; one that shows none does not.

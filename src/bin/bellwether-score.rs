@@ -13,7 +13,8 @@ use bellwether::scores::categories::{self, CategoryManifest, CategoryOptions};
 use bellwether::scores::diff::{self, DiffOptions};
 use bellwether::scores::explain::TextOptions;
 use bellwether::scores::forget::{self, ForgetOptions};
-use bellwether::scores::{ScoreFormat, ScoreManifest, partitions, realised};
+use bellwether::scores::realised::Proof;
+use bellwether::scores::{ScoreFormat, ScoreManifest};
 use bellwether::segments::{self, SegmentCounts, Segments};
 use bellwether::storage::{self, Workplace};
 use bellwether::time::Day;
@@ -114,7 +115,7 @@ struct Run {
     /// Write the partition although a gate is missed; the manifest says so
     #[arg(long)]
     force: bool,
-    /// List of customers who are left alone: customer_id, from, to [default: `[lists] exclusions`]
+    /// List of customers who are left alone: customer_id, from, to, here or in an object store [default: `[lists] exclusions`]
     #[arg(long, value_name = "FILE")]
     exclusions: Option<PathBuf>,
     #[command(flatten)]
@@ -260,10 +261,11 @@ Examples:
   bellwether-score explain --customer C1234 --as-of 2026-08-21
   bellwether-score explain --customer C1234 --as-of 2026-08-21 --bundle models/shop --events data/
   bellwether-score explain --customer C1234 --against 2026-07-21 --bundle models/shop --events data/
+  bellwether-score explain --customer C1234 --bundle models/shop --events data/ --store store/
 
 The partitions tell what was predicted when. With --bundle and --events the timeline, the features and
 what adds to each prediction are told, too, and with --against why it has changed: by feature, and by
-another bundle. The parts add up. Nothing is written.")]
+another bundle. The parts add up. Nothing is written, except that a store takes new files of events.")]
 struct ExplainCommand {
     /// The customer, as in the events
     #[arg(long, value_name = "ID")]
@@ -283,6 +285,9 @@ struct ExplainCommand {
     /// Events, of which the customer's are kept
     #[arg(long, short, num_args = 1.., value_name = "PATH", requires = "bundle")]
     events: Vec<String>,
+    /// Folder of the timeline store that `run --store` keeps: files that are in it are not read again, new ones are added
+    #[arg(long, value_name = "DIR", requires = "events")]
+    store: Option<PathBuf>,
     /// Score columns to take apart [default: all but those by category]
     #[arg(long, num_args = 1.., value_name = "NAME")]
     column: Vec<String>,
@@ -334,6 +339,7 @@ fn main() -> std::process::ExitCode {
     cli::main_with(&common, |terminal| match command {
         Command::Run(run) => {
             let metrics = run.metrics.clone();
+            metrics.as_deref().map_or(Ok(()), storage::refuse_remote)?;
             let result = run_scores(run, &common, terminal);
             if let Some(path) = metrics {
                 // What went wrong before is told, whatever becomes of the metrics.
@@ -450,6 +456,7 @@ fn run_scores(run: Run, common: &CommonFlags, terminal: &Terminal) -> Result<Sco
 }
 
 fn run_realised(command: RealisedCommand, common: &CommonFlags, terminal: &Terminal) -> Result<ExitCode, Error> {
+    command.html.as_deref().map_or(Ok(()), storage::refuse_remote)?;
     if let Some(bundle) = command.bundle {
         let options = JudgeOptions {
             bundle,
@@ -466,21 +473,9 @@ fn run_realised(command: RealisedCommand, common: &CommonFlags, terminal: &Termi
     }
     let is_told = |name: &str| name.ends_with("/manifest.json") || name.ends_with("/realised.json");
     let scores = Workplace::open(&command.scores, is_told)?;
-    let history = realised::history(scores.folder()).map_err(|error| scores.explain(error.into()))?;
-    let mut estimates = Vec::new();
-    for (day, partition) in partitions(scores.folder())? {
-        for (column, estimate) in
-            ScoreManifest::load(&partition).map_err(|error| scores.explain(error.into()))?.estimates
-        {
-            let is_judged = |realised: &realised::Realised| {
-                realised.as_of == day && realised.columns.iter().any(|judged| judged.column == column)
-            };
-            if !history.iter().any(is_judged) {
-                estimates.push((day, column, estimate));
-            }
-        }
-    }
-    let told = History { realised: &history, estimates: &estimates };
+    let heard = scores.observer(terminal);
+    let Proof { realised, estimates } = Proof::of(scores.folder(), &heard).map_err(|error| scores.explain(error))?;
+    let told = History { realised: &realised, estimates: &estimates };
     if let Some(path) = &command.html {
         let page = told.to_html();
         storage::write_atomic(path, |file| std::io::Write::write_all(file, page.as_bytes()))?;
@@ -492,7 +487,7 @@ fn run_realised(command: RealisedCommand, common: &CommonFlags, terminal: &Termi
                 |(as_of, column, estimate)| serde_json::json!({"as_of": as_of, "column": column, "estimate": estimate}),
             )
             .collect();
-        cli::print(&cli::json(&serde_json::json!({ "realised": history, "estimates": estimates })));
+        cli::print(&cli::json(&serde_json::json!({ "realised": realised, "estimates": estimates })));
     } else {
         cli::print(&told.to_text());
         if let Some(path) = &command.html {
@@ -546,6 +541,7 @@ fn run_explain(command: ExplainCommand, common: &CommonFlags, terminal: &Termina
         attributes: command.described.attributes,
         lists: command.lists.files(command.exclusions),
         columns: command.column,
+        store: command.store,
     };
     let explanation = pipeline::explain(&options, terminal)?;
     terminal.finish();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::ClvError;
+use crate::storage;
 
 /// A table in memory.
 pub(super) struct CsvTable {
@@ -14,7 +15,8 @@ pub(super) struct CsvTable {
 impl CsvTable {
     pub(super) fn read(path: &Path) -> Result<Self, ClvError> {
         let unreadable = |source| ClvError::Unreadable { path: path.into(), source };
-        let mut table = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(unreadable)?;
+        let bytes = storage::read_whole(path, "read the table").map_err(|error| unreadable(error.source.into()))?;
+        let mut table = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
         let names = table.headers().map_err(unreadable)?.clone();
         let rows = table.records().collect::<Result<_, _>>().map_err(unreadable)?;
         Ok(Self { path: path.into(), names, rows })

@@ -195,6 +195,13 @@ pub fn compare(options: &ClvOptions, observer: &dyn Observer) -> Result<Comparis
     if !(options.yearly_rate > 0.0 && options.yearly_rate.is_finite()) {
         return Err(ClvError::BadRate { rate: options.yearly_rate }.into());
     }
+    let rejects = match &options.source {
+        ClvSource::Events(source) => Some(&source.rejects),
+        ClvSource::Table(_) => None,
+    };
+    for path in rejects.into_iter().chain(&options.out) {
+        storage::refuse_remote(path)?;
+    }
     match options.models.iter().find(|model| !model.is_continuous()) {
         None => Ok(Comparison::Orders(orders(options, observer)?)),
         Some(&model) if options.models.len() > 1 => Err(ClvError::Alone { model }.into()),

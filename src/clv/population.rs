@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::lists::{ListFiles, Lists};
 use crate::models::btyd::{BtydError, Histories, Rfm, Spend};
 use crate::models::occurrence::{Subject, SubjectReader};
-use crate::pipeline::read_timelines;
+use crate::pipeline::{Reading, read_timelines};
 use crate::progress::Observer;
 use crate::time::Day;
 use crate::timeline::{History, Partition, SpillError, Timelines};
@@ -107,8 +107,9 @@ pub(super) struct Seen {
 pub(super) fn open(source: &EventsSource, observer: &dyn Observer) -> Result<Seen, Error> {
     let EventsSource { events, config, rejects, budget, .. } = source;
     let lists = Lists::read(&ListFiles::default().or(&config.lists), &config.zone())?;
-    let (timelines, _) =
-        read_timelines(events, &[], config, source.as_of, Some(rejects), None, &lists, budget, observer)?;
+    let reading =
+        Reading { as_of: source.as_of, rejects: Some(rejects), ..Reading::new(events, config, &lists, budget) };
+    let (timelines, _) = read_timelines(&reading, observer)?;
     let as_of = source.as_of.unwrap_or_else(|| {
         let day = timelines.last_day.plus(1);
         observer.note(&format!("as_of is {day}, the day after the last event"));

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ExitCode, Explain, FileError};
+use crate::storage;
 use crate::time::{Horizon, TimeError, Zone};
 
 pub use declared::{Aggregate, DeclaredFeature, conditions};
@@ -288,7 +289,7 @@ impl Config {
     /// # Errors
     /// Unreadable file, invalid TOML, unknown key, value of the wrong type or out of range.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(FileError::at("read the configuration", path))?;
+        let text = storage::read_text(path, "read the configuration")?;
         Self::parse(&text, path)
     }
 

@@ -258,6 +258,7 @@ impl Explain for EventsError {
             ],
             Self::NoSpecs => vec!["name a file, a folder or a pattern: `--events data/`".into()],
             Self::NotFound { nearest: Some(path), .. } => vec![format!("did you mean `{}`?", path.display())],
+            Self::NotFound { .. } => vec!["check the path, and the folder from which it is seen".into()],
             Self::NoMatch { .. } => vec!["quote the pattern, so that the shell leaves it alone: `--events 'data/*.csv'`".into()],
             Self::NoFiles { .. } => vec![
                 "events are files that end in parquet, csv, tsv, txt, ndjson or jsonl, also with .gz or .zst".into(),

@@ -1,17 +1,18 @@
 //! Small tables of text cells, from any of the formats that a list may have.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::ListError;
-use crate::error::FileError;
+use crate::guard::guarded;
+use crate::storage;
 use crate::time::{Day, Zone};
 
 /// One row: the cells that were asked for, needed ones first. An empty cell is none.
@@ -70,14 +71,14 @@ pub(super) fn read<const N: usize, const W: usize>(
     wanted: [&'static str; W],
 ) -> Result<Vec<Row>, ListError> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let file = File::open(path).map_err(FileError::at("read the list", path))?;
+    let bytes = storage::read_whole(path, "read the list")?;
     let names: Arc<Vec<&'static str>> = Arc::new(needed.into_iter().chain(wanted).collect());
     let table = Table { path: Arc::new(path.into()), n_needed: N, names };
     match extension.as_str() {
-        "csv" => table.delimited(file, b','),
-        "tsv" => table.delimited(file, b'\t'),
-        "ndjson" | "jsonl" => table.ndjson(file),
-        "parquet" => table.parquet(file),
+        "csv" => table.delimited(&bytes, b','),
+        "tsv" => table.delimited(&bytes, b'\t'),
+        "ndjson" | "jsonl" => table.ndjson(&bytes),
+        "parquet" => guarded(|| table.parquet(bytes), |why| table.damaged(why)),
         _ => Err(ListError::Format { path: path.into() }),
     }
 }
@@ -116,8 +117,8 @@ impl Table {
         Ok(places)
     }
 
-    fn delimited(&self, file: File, delimiter: u8) -> Result<Vec<Row>, ListError> {
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file);
+    fn delimited(&self, bytes: &[u8], delimiter: u8) -> Result<Vec<Row>, ListError> {
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(bytes);
         let header = reader.headers().map_err(|error| self.damaged(error))?.clone();
         let found: Vec<String> =
             header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_string()).collect();
@@ -131,9 +132,9 @@ impl Table {
         Ok(rows)
     }
 
-    fn ndjson(&self, file: File) -> Result<Vec<Row>, ListError> {
+    fn ndjson(&self, bytes: &[u8]) -> Result<Vec<Row>, ListError> {
         let mut rows = Vec::new();
-        for (line, number) in BufReader::new(file).lines().zip(1..) {
+        for (line, number) in bytes.lines().zip(1..) {
             let line = line.map_err(|error| self.damaged(error))?;
             if line.trim().is_empty() {
                 continue;
@@ -151,8 +152,8 @@ impl Table {
         Ok(rows)
     }
 
-    fn parquet(&self, file: File) -> Result<Vec<Row>, ListError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| self.damaged(error))?;
+    fn parquet(&self, bytes: Bytes) -> Result<Vec<Row>, ListError> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| self.damaged(error))?;
         let found: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
         let places = self.places(&found)?;
         let mut rows = Vec::new();

@@ -4,8 +4,9 @@ mod error;
 
 use std::path::{Path, PathBuf};
 
-use super::read_any;
+use super::reading::{Reading, read_any};
 use super::run::{is_read_once, missing_attributes};
+use super::stored;
 use crate::bundle::Bundle;
 use crate::error::Error;
 use crate::labels::Target;
@@ -16,7 +17,7 @@ use crate::scores::row::ScoreRow;
 use crate::scores::{ScoreManifest, partitions};
 use crate::storage::Workplace;
 use crate::time::{Day, Zone};
-use crate::timeline::{Budget, Timelines};
+use crate::timeline::{Budget, TimelineStore, Timelines};
 
 pub use error::ExplainError;
 
@@ -40,6 +41,9 @@ pub struct ExplainOptions {
     pub attributes: Vec<String>,
     /// Lists of customers; those of the bundle's settings where none is named.
     pub lists: ListFiles,
+    /// Folder of a timeline store, which takes new files of events but is not made or built anew; events are read whole
+    /// without one.
+    pub store: Option<PathBuf>,
     /// Score columns to take apart; all that stand alone when empty.
     pub columns: Vec<String>,
 }
@@ -78,21 +82,22 @@ struct Source<'a> {
 
 impl Source<'_> {
     /// The timelines of the customer as far as they reach at `as_of`; `None` without an event. And the rows that were read.
-    fn read(&self, as_of: Day, observer: &dyn Observer) -> Result<(Option<Timelines>, u64), Error> {
+    fn read(
+        &self,
+        as_of: Day,
+        store: Option<&mut TimelineStore>,
+        observer: &dyn Observer,
+    ) -> Result<(Option<Timelines>, u64), Error> {
         let lists = Lists { only: Some(self.customer.to_string()), ..self.lists.clone() };
         let numbers = self.bundle.parameters.numbers();
-        let (timelines, summary) = read_any(
-            None,
-            &self.options.events,
-            &self.options.attributes,
-            &self.bundle.manifest.config,
-            Some(as_of),
-            None,
-            Some(&numbers),
-            &lists,
-            &Budget::default(),
-            observer,
-        )?;
+        let budget = Budget::default();
+        let reading = Reading {
+            attributes: &self.options.attributes,
+            as_of: Some(as_of),
+            numbers: Some(&numbers),
+            ..Reading::new(&self.options.events, &self.bundle.manifest.config, &lists, &budget)
+        };
+        let (timelines, summary) = read_any(store, &reading, observer)?;
         if let Some(timelines) = &timelines {
             missing_attributes(self.bundle, timelines).iter().for_each(|warning| observer.warn(warning));
         }
@@ -109,17 +114,22 @@ impl Source<'_> {
     }
 
     /// At several days, in order; events are read once where what is known at a day can be told from later timelines.
-    fn looks(&self, days: &[Day], observer: &dyn Observer) -> Result<(Vec<Option<Look>>, u64), Error> {
+    fn looks(
+        &self,
+        days: &[Day],
+        mut store: Option<&mut TimelineStore>,
+        observer: &dyn Observer,
+    ) -> Result<(Vec<Option<Look>>, u64), Error> {
         let last = *days.last().expect("a day at least");
         if is_read_once(&self.options.events, &self.bundle.manifest.config)? {
-            let (timelines, rows) = self.read(last, observer)?;
+            let (timelines, rows) = self.read(last, store, observer)?;
             let looks = days.iter().map(|day| self.look(timelines.as_ref(), *day)).collect::<Result<_, _>>()?;
             return Ok((looks, rows));
         }
         let mut looks = Vec::new();
         let mut most = 0;
         for &day in days {
-            let (timelines, rows) = self.read(day, observer)?;
+            let (timelines, rows) = self.read(day, store.as_deref_mut(), observer)?;
             looks.push(self.look(timelines.as_ref(), day)?);
             most = most.max(rows);
         }
@@ -189,16 +199,24 @@ impl Bundles {
     ) -> Result<(Looks, u64), Error> {
         let source =
             |bundle| Ok::<_, Error>(Source { bundle, lists: lists_of(options, Some(bundle))?, options, customer });
+        let open = |folder: &Path| {
+            stored::refuse_remote(&options.events)
+                .map_err(Error::from)
+                .and_then(|()| TimelineStore::open_existing(folder))
+        };
+        let mut store = options.store.as_deref().map(open).transpose()?;
+        let mut store = store.as_mut();
         let later = source(&self.later)?;
         let Some(from) = from else {
-            let (mut looks, rows) = later.looks(&[to], observer)?;
+            let (mut looks, rows) = later.looks(&[to], store, observer)?;
             return Ok((Looks { before: None, between: looks.pop().flatten(), after: None }, rows));
         };
         let earlier = self.earlier.as_ref().map(source).transpose()?;
-        let (mut looks, rows) = earlier.as_ref().unwrap_or(&later).looks(&[from, to], observer)?;
+        let (mut looks, rows) =
+            earlier.as_ref().unwrap_or(&later).looks(&[from, to], store.as_deref_mut(), observer)?;
         let (between, before) = (looks.pop().flatten(), looks.pop().flatten());
         let after = match earlier {
-            Some(_) => Some(later.looks(&[to], observer)?.0.pop().flatten()),
+            Some(_) => Some(later.looks(&[to], store, observer)?.0.pop().flatten()),
             None => None,
         };
         Ok((Looks { before, between, after }, rows))

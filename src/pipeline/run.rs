@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::places::Places;
-use super::{day_after, read_timelines, read_timelines_with};
+use super::reading::{Reading, read_timelines, read_with};
+use super::{day_after, stored};
 use crate::bundle::Bundle;
 use crate::config::{Config, GatesConfig};
 use crate::error::{Error, ExitCode, Explain};
@@ -17,9 +18,8 @@ use crate::scores::diff::Rescored;
 use crate::scores::realised::{self, Realised, RealisedOptions};
 use crate::scores::{self, ScoreFormat, ScoreManifest, ScoreOptions, Volume};
 use crate::segments::Segments;
-use crate::storage;
 use crate::time::{Day, TimeError};
-use crate::timeline::{Budget, StoreError, TimelineStore, Timelines};
+use crate::timeline::{Budget, TimelineStore, Timelines};
 
 /// What `run` is asked to do.
 #[derive(Debug, Clone)]
@@ -63,16 +63,23 @@ pub struct RunOptions {
 impl RunOptions {
     fn open_store(&self) -> Result<Option<TimelineStore>, Error> {
         let Some(folder) = self.store.as_deref() else { return Ok(None) };
-        if let Some(events) = self.events.iter().find(|events| storage::is_remote(events)) {
-            return Err(StoreError::RemoteEvents { events: events.clone() }.into());
-        }
+        stored::refuse_remote(&self.events)?;
         TimelineStore::open(folder).map(Some)
+    }
+
+    fn lock(&self, observer: &dyn Observer) -> Result<Places, Error> {
+        let places = Places::lock(&self.out, self.memberships.as_deref(), observer)?;
+        Ok(places.with_rejects(self.rejects.as_deref())?)
     }
 
     /// The same on folders of this machine.
     fn within(&self, places: &Places) -> Self {
-        let memberships = places.memberships.as_ref().map(|folder| folder.folder().to_path_buf());
-        Self { out: places.scores.folder().into(), memberships, ..self.clone() }
+        Self {
+            out: places.scores.folder().into(),
+            memberships: places.memberships.as_ref().map(|folder| folder.folder().to_path_buf()),
+            rejects: places.rejects.as_ref().map(|file| file.path.clone()),
+            ..self.clone()
+        }
     }
 
     fn read_lists(&self, bundle: &Bundle) -> Result<Lists, Error> {
@@ -82,7 +89,6 @@ impl RunOptions {
 
     /// What can be told before anything is read.
     fn check(&self, bundle: &Bundle) -> Result<(), Error> {
-        self.rejects.as_deref().map_or(Ok(()), storage::refuse_remote)?;
         let Some(segments) = &self.segments else { return Ok(()) };
         if self.format != ScoreFormat::Parquet {
             return Err(SegmentsNeedParquet.into());
@@ -192,11 +198,11 @@ impl RunOptions {
 pub fn run(options: &RunOptions, observer: &dyn Observer) -> Result<(ScoreManifest, PathBuf), Error> {
     let bundle = Bundle::load(&options.bundle)?;
     options.check(&bundle)?;
-    let mut places = Places::lock(&options.out, options.memberships.as_deref(), observer)?;
+    let mut places = options.lock(observer)?;
     let here = options.within(&places);
-    let heard = places.scores.observer(observer);
+    let heard = places.observer(observer);
     let done = run_here(&here, &bundle, &mut places, &heard);
-    let (manifest, partition) = places.scores.finish(done, observer)?;
+    let (manifest, partition) = places.finish(done, observer)?;
     Ok((manifest, places.scores.address(&partition)))
 }
 
@@ -240,23 +246,23 @@ pub fn backfill(
         let places = match &mut places {
             Some(places) => places,
             none => {
-                let locked = none.insert(Places::lock(&options.out, options.memberships.as_deref(), observer)?);
+                let locked = none.insert(options.lock(observer)?);
                 store = options.open_store()?;
                 locked
             }
         };
         let here = options.within(places);
-        let heard = places.scores.observer(observer);
+        let heard = places.observer(observer);
         let lists = options.read_lists(&bundle)?;
         let stretches = if is_read_once(&options.events, &bundle.manifest.config)? { days.len() } else { 1 };
         for days in days.chunks(stretches) {
             let last = days.last().map(|(day, _)| *day);
             let timelines = read(&here, &bundle, &lists, last, store.as_mut(), &heard);
-            let (timelines, data) = places.scores.finish(timelines, observer)?;
+            let (timelines, data) = places.finish(timelines, observer)?;
             for (day, _) in days {
                 observer.stage(&format!("scoring {day}"));
                 let done = score_day(&here, &bundle, places, &timelines, data.clone(), &lists, *day, &heard);
-                let (manifest, partition) = places.scores.finish(done, observer)?;
+                let (manifest, partition) = places.finish(done, observer)?;
                 written.push((manifest, places.scores.address(&partition)));
             }
         }
@@ -279,20 +285,15 @@ fn read(
     observer: &dyn Observer,
 ) -> Result<(Timelines, ReadSummary), Error> {
     let rejects = options.rejects.clone().unwrap_or_else(|| options.out.join("rejects.ndjson"));
-    let config = &bundle.manifest.config;
     let numbers = bundle.parameters.numbers();
-    read_timelines_with(
-        store,
-        &options.events,
-        &options.attributes,
-        config,
+    let reading = Reading {
+        attributes: &options.attributes,
         as_of,
-        Some(&rejects),
-        Some(&numbers),
-        lists,
-        &options.budget,
-        observer,
-    )
+        rejects: Some(&rejects),
+        numbers: Some(&numbers),
+        ..Reading::new(&options.events, &bundle.manifest.config, lists, &options.budget)
+    };
+    read_with(store, &reading, observer)
 }
 
 fn score_day(
@@ -399,17 +400,13 @@ impl JudgeOptions {
         let config = &bundle.manifest.config;
         let lists = Lists::read(&self.lists.or(&config.lists), &config.zone())?;
         let numbers = bundle.parameters.numbers();
-        let (timelines, _) = read_timelines(
-            &self.events,
-            &self.attributes,
-            config,
-            self.as_of,
-            None,
-            Some(&numbers),
-            &lists,
-            &self.budget,
-            observer,
-        )?;
+        let reading = Reading {
+            attributes: &self.attributes,
+            as_of: self.as_of,
+            numbers: Some(&numbers),
+            ..Reading::new(&self.events, config, &lists, &self.budget)
+        };
+        let (timelines, _) = read_timelines(&reading, observer)?;
         Ok((bundle, timelines))
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use super::Reading;
+use super::reading::Outcome;
 use crate::error::{Error, ExitCode, FileError};
 use crate::events::decode::{Decoded, Plan};
 use crate::events::ledger::{Fates, FileLedger};
@@ -19,7 +19,7 @@ use crate::lists::{Applied, Lists};
 use crate::progress::Observer;
 use crate::storage;
 use crate::timeline::{
-    Additions, Attributes, Budget, KnownAt, Stat, StoredFile, TimelineBuilder, TimelineError, TimelineStore,
+    Additions, Attributes, Budget, KnownAt, Stat, StoreError, StoredFile, TimelineBuilder, TimelineError, TimelineStore,
 };
 
 /// A file must have rested so long before it is read, or its bytes are compared the next time: times of files may be as
@@ -27,6 +27,7 @@ use crate::timeline::{
 const RESTED_NANOSECONDS: i64 = 2_000_000_000;
 
 /// What is needed for a reading, whether there is a store or not.
+#[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) events: &'a Events,
     pub(super) inputs: &'a Inputs,
@@ -35,6 +36,14 @@ pub(super) struct Request<'a> {
     pub(super) rejects: Option<&'a std::path::Path>,
     pub(super) budget: &'a Budget,
     pub(super) observer: &'a dyn Observer,
+}
+
+/// Refuses events in an object store: a store of timelines knows files of this machine.
+pub(super) fn refuse_remote(events: &[String]) -> Result<(), StoreError> {
+    match events.iter().find(|events| storage::is_remote(events)) {
+        Some(events) => Err(StoreError::RemoteEvents { events: events.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// What is known of the files that are asked for before any is read.
@@ -46,43 +55,54 @@ struct Listing<'a> {
 }
 
 /// Reads the new files into the store, and tells what a reading of all of them would tell; gives the attributes back when
-/// only such a reading can tell.
+/// only such a reading can tell. For the one customer whom the lists may name, the store is never built anew.
 pub(super) fn read(
     request: &Request,
     store: &mut TimelineStore,
     attributes: Option<Attributes>,
-) -> Result<Result<Reading, Option<Attributes>>, Error> {
+) -> Result<Result<Outcome, Option<Attributes>>, Error> {
     let Request { events, inputs, limit, observer, .. } = *request;
-    if let Err(error) = catch_up(request, store) {
+    let only = request.lists.only.as_deref();
+    let everybody = only.map(|_| Lists { only: None, ..request.lists.clone() });
+    let request = &Request { lists: everybody.as_ref().unwrap_or(request.lists), ..*request };
+    let left_aside = match catch_up(request, store, only.is_none()) {
+        Ok(None) => None,
+        Ok(Some(why)) => Some(format!("the store is left as it is, and all events are read: {why}")),
         // What is wrong with events that nobody may know of yet is not to be told now.
-        if error.exit_code() != ExitCode::DataRejected {
-            return Err(error);
+        Err(error) if error.exit_code() == ExitCode::DataRejected => {
+            observer.warn(&format!("the store is left aside and all events are read: {error}"));
+            return Ok(Err(attributes));
         }
-        observer.warn(&format!("the store is left aside and all events are read: {error}"));
-        return Ok(Err(attributes));
-    }
-    if !store.is_sure_at(limit.as_of) {
-        observer.note("events with the same id came in another order than they were known: all events are read");
+        Err(error) => return Err(error),
+    };
+    let left_aside = left_aside.or_else(|| {
+        let why = "events with the same id came in another order than they were known: all events are read";
+        (!store.is_sure_at(limit.as_of)).then(|| why.into())
+    });
+    if let Some(why) = left_aside {
+        observer.note(&why);
         return Ok(Err(attributes));
     }
     observer.stage("loading timelines");
     let known_at = limit.as_of.map(|as_of| KnownAt { as_of, settle_days: limit.settle_days });
-    let timelines = match store.timelines(known_at, attributes, request.budget) {
+    let timelines = match only {
+        None => store.timelines(known_at, attributes, request.budget),
+        Some(customer) => store.timelines_of(customer, known_at, attributes),
+    };
+    let timelines = match timelines {
         Err(TimelineError::Spill(error)) => return Err(error.into()), // before anything is written
         timelines => timelines,
     };
     let ledgers = store.ledgers();
     let files = store.files().iter().map(|file| (ledgers[&file.number], file.fingerprint.clone()));
     let (summary, Fates { mapped, forgotten }) = events.tell(files, limit, request.rejects, &inputs.extras)?;
-    Ok(Ok(Reading {
-        summary,
-        applied: Applied { mapped, forgotten, others: 0 },
-        timelines: Box::new(move || timelines),
-    }))
+    let of_customer = timelines.as_ref().map_or(0, |timelines| timelines.events() as u64);
+    let others = only.map_or(0, |_| summary.used - forgotten - of_customer);
+    Ok(Ok(Outcome { summary, applied: Applied { mapped, forgotten, others }, timelines: Box::new(move || timelines) }))
 }
 
-/// Brings the store to the state of the files.
-fn catch_up(request: &Request, store: &mut TimelineStore) -> Result<(), Error> {
+/// Brings the store to the state of the files; why that cannot be done when it may not be built anew.
+fn catch_up(request: &Request, store: &mut TimelineStore, may_rebuild: bool) -> Result<Option<String>, Error> {
     let Request { events, observer, .. } = *request;
     let reading = of_reading(request)?;
     let listing = Listing::of(events, store)?;
@@ -94,15 +114,18 @@ fn catch_up(request: &Request, store: &mut TimelineStore) -> Result<(), Error> {
     }
     if anew.is_none() {
         if let Some(additions) = ingest(request, store, &listing)? {
-            return commit(request, store, &reading, listing, additions, false);
+            return commit(request, store, &reading, listing, additions, false).map(|()| None);
         }
         anew = Some("a new file has events with ids of files that come after it".into());
+    }
+    if !may_rebuild {
+        return Ok(anew);
     }
     let why = anew.expect("just set");
     observer.note(&format!("the timeline store is built anew: {why}"));
     let listing = Listing { known: vec![None; listing.files.len()], ..listing };
     let additions = ingest(request, store, &listing)?.expect("there are no other files that could come after");
-    commit(request, store, &reading, listing, additions, true)
+    commit(request, store, &reading, listing, additions, true).map(|()| None)
 }
 
 /// What the store's content depends on beside the files, as a hash.

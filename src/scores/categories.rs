@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts;
 use super::manifest::MANIFEST;
 use crate::error::FileError;
 use crate::report::format;
@@ -150,16 +151,7 @@ impl CategoryManifest {
     }
 
     pub(super) fn of_folder(folder: &Path) -> Result<Option<Self>, FileError> {
-        let path = folder.join(MANIFEST);
-        let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes.map_err(FileError::at("read", &path))?,
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| FileError {
-            action: "understand",
-            path,
-            source: std::io::Error::from(error),
-        })
+        accounts::read(&folder.join(MANIFEST))
     }
 
     /// Suggested audiences, for a terminal.

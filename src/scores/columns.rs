@@ -10,14 +10,15 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::error::FileError;
+use crate::guard::guarded;
 
 /// A column as arrays of `to`, one for each batch.
 fn arrays(path: &Path, column: &str, to: &DataType) -> Result<Vec<ArrayRef>, FileError> {
-    let failed = |source: std::io::Error| FileError { action: "read a column of", path: path.into(), source };
+    let failed = |source: std::io::Error| FileError { action: "read", path: path.into(), source };
     let file = File::open(path).map_err(failed)?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.into()))?;
     let Ok(index) = builder.schema().index_of(column) else {
-        return Err(failed(std::io::Error::other(format!("it has no column `{column}`"))));
+        return Err(FileError::damaged(path, format!("it has no column `{column}`")));
     };
     let mask = ProjectionMask::roots(builder.parquet_schema(), [index]);
     let reader = builder.with_projection(mask).build().map_err(|error| failed(error.into()))?;
@@ -30,7 +31,7 @@ fn arrays(path: &Path, column: &str, to: &DataType) -> Result<Vec<ArrayRef>, Fil
 
 /// Cells of a column of CSV or NDJSON; an empty or absent one is none.
 fn cells(path: &Path, column: &str) -> Result<Vec<Option<String>>, FileError> {
-    let failed = |source: std::io::Error| FileError { action: "read a column of", path: path.into(), source };
+    let failed = |source: std::io::Error| FileError { action: "read", path: path.into(), source };
     let absent = || failed(std::io::Error::other(format!("it has no column `{column}`")));
     if path.extension().is_some_and(|extension| extension == "csv") {
         let mut reader = csv::Reader::from_path(path).map_err(|error| failed(error.into()))?;
@@ -59,7 +60,7 @@ fn is_parquet(path: &Path) -> bool {
 pub(super) fn numbers(path: &Path, column: &str) -> Result<Vec<f64>, FileError> {
     if !is_parquet(path) {
         let failed = |cell: &str| FileError {
-            action: "read a column of",
+            action: "read",
             path: path.into(),
             source: std::io::Error::other(format!("`{column}` holds `{cell}`, which is no number")),
         };
@@ -70,7 +71,7 @@ pub(super) fn numbers(path: &Path, column: &str) -> Result<Vec<f64>, FileError> 
         return cells(path, column)?.into_iter().map(number).collect();
     }
     let mut values = Vec::new();
-    for array in arrays(path, column, &DataType::Float64)? {
+    for array in guarded(|| arrays(path, column, &DataType::Float64), |why| FileError::damaged(path, why))? {
         values.extend(array.as_primitive::<Float64Type>().iter().map(|value| value.unwrap_or(f64::NAN)));
     }
     Ok(values)
@@ -82,7 +83,7 @@ pub(super) fn texts(path: &Path, column: &str) -> Result<Vec<Option<String>>, Fi
         return cells(path, column);
     }
     let mut values = Vec::new();
-    for array in arrays(path, column, &DataType::Utf8)? {
+    for array in guarded(|| arrays(path, column, &DataType::Utf8), |why| FileError::damaged(path, why))? {
         values.extend(array.as_string::<i32>().iter().map(|value| value.map(str::to_string)));
     }
     Ok(values)

@@ -61,6 +61,14 @@ pub enum DiffError {
         /// The days that are there.
         days: Vec<Day>,
     },
+    /// The wrong way round.
+    #[error("{from} is later than {to}")]
+    Backwards {
+        /// The earlier day, as it was named.
+        from: Day,
+        /// The later one.
+        to: Day,
+    },
     /// The column is not a prediction of both.
     #[error("`{column}` is not a prediction of both days")]
     NoColumn {
@@ -96,6 +104,7 @@ impl Explain for DiffError {
                 }
                 _ => vec!["`bellwether-score run` writes one".into()],
             },
+            Self::Backwards { from, to } => vec![format!("turn them round: `--from {to} --to {from}`")],
             Self::NoColumn { columns, .. } => {
                 vec![format!("both have {}", columns.iter().take(5).cloned().collect::<Vec<_>>().join(", "))]
             }
@@ -239,9 +248,12 @@ impl Side {
 /// Compares two days. `rescored` are the predictions of the earlier bundle for the later day.
 ///
 /// # Errors
-/// A day without scores; files that cannot be read; a column that is not predicted on both days; a bundle that did not make
+/// Days the wrong way round; a day without scores; files that cannot be read; a column that is not predicted on both days; a bundle that did not make
 /// the earlier partition.
 pub fn diff(options: &DiffOptions, rescored: Option<&Rescored>) -> Result<Diff, Error> {
+    if options.from > options.to {
+        return Err(DiffError::Backwards { from: options.from, to: options.to }.into());
+    }
     let (from, to) = (Side::load(&options.scores, options.from)?, Side::load(&options.scores, options.to)?);
     let same_bundle = from.manifest.bundle_id == to.manifest.bundle_id;
     if let Some(rescored) = rescored.filter(|rescored| rescored.bundle_id != from.manifest.bundle_id) {

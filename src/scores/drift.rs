@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
+use super::accounts;
 use super::predict::{BasisPlans, PartitionScores, Predictor};
 use crate::bundle::Parameters;
 use crate::error::{Error, FileError};
@@ -241,16 +242,7 @@ impl Distributions {
     /// # Errors
     /// A file that is there and cannot be read or understood.
     pub fn load(folder: &Path) -> Result<Option<Self>, FileError> {
-        let path = folder.join(FILE);
-        let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes.map_err(FileError::at("read", &path))?,
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| FileError {
-            action: "understand",
-            path,
-            source: std::io::Error::from(error),
-        })
+        accounts::read(&folder.join(FILE))
     }
 }
 

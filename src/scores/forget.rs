@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
+use super::accounts;
 use super::categories::{self, CategoryManifest};
 use super::columns::{numbers, texts};
 use super::manifest::{MANIFEST, ScoreManifest};
@@ -20,6 +21,7 @@ use super::partitions::partitions;
 use crate::bundle::{Bundle, BundleError};
 use crate::config::TargetKind;
 use crate::error::{Error, FileError};
+use crate::guard::guarded;
 use crate::lists::{scrub, scrub_file};
 use crate::progress::Observer;
 use crate::storage::{self, PartitionWriter, Workplace};
@@ -324,13 +326,8 @@ fn forget_memberships(folder: &Path, ids: &HashSet<String>) -> Result<u64, FileE
         return Ok(0);
     }
     let path = folder.join(MANIFEST);
-    let bytes = std::fs::read(&path).map_err(FileError::at("read", &path))?;
-    let mut manifest: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| FileError {
-        action: "understand",
-        path: path.clone(),
-        source: error.into(),
-    })?;
-    if let Some(manifest) = manifest.as_object_mut() {
+    let mut manifest: Option<serde_json::Value> = accounts::read(&path)?;
+    if let Some(manifest) = manifest.as_mut().and_then(serde_json::Value::as_object_mut) {
         let before = manifest.get("forgotten_rows").and_then(serde_json::Value::as_u64).unwrap_or(0);
         manifest.insert("forgotten_rows".into(), (before + rows).into());
     }
@@ -339,7 +336,8 @@ fn forget_memberships(folder: &Path, ids: &HashSet<String>) -> Result<u64, FileE
             let (from, to) = (folder.join(name), temporary.join(name));
             if name.ends_with(".parquet") { without(&from, &to, ids)? } else { copy(&from, &to)? }
         }
-        let mut json = serde_json::to_vec_pretty(&manifest).expect("JSON has a JSON form");
+        let Some(manifest) = &manifest else { return Ok(()) };
+        let mut json = serde_json::to_vec_pretty(manifest).expect("JSON has a JSON form");
         json.push(b'\n');
         write(&temporary.join(MANIFEST), &json)
     })?;
@@ -349,7 +347,7 @@ fn forget_memberships(folder: &Path, ids: &HashSet<String>) -> Result<u64, FileE
 /// A copy of a file without the rows of the ids.
 fn without(from: &Path, to: &Path, ids: &HashSet<String>) -> Result<(), FileError> {
     match from.extension().and_then(|extension| extension.to_str()) {
-        Some("parquet") => without_parquet(from, to, ids),
+        Some("parquet") => guarded(|| without_parquet(from, to, ids), |why| FileError::damaged(from, why)),
         Some("csv") => without_csv(from, to, ids),
         _ => without_ndjson(from, to, ids),
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts;
 use super::gates::Gate;
 use super::realised::{Estimate, RealisedSummary};
 use crate::error::FileError;
@@ -136,12 +137,8 @@ impl ScoreManifest {
     /// No manifest, or one that cannot be read or understood.
     pub fn load(partition: &Path) -> Result<Self, FileError> {
         let path = partition.join(MANIFEST);
-        let bytes = std::fs::read(&path).map_err(FileError::at("read", &path))?;
-        serde_json::from_slice(&bytes).map_err(|error| FileError {
-            action: "understand",
-            path,
-            source: std::io::Error::from(error),
-        })
+        let gone = || FileError { action: "read", path: path.clone(), source: std::io::ErrorKind::NotFound.into() };
+        accounts::read(&path)?.ok_or_else(gone)
     }
 
     /// As a file.

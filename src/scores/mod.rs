@@ -5,6 +5,7 @@
 //! replaces the partition whole, and the same inputs give the same bytes at any thread count. `realised.json` comes to
 //! it when its windows have passed. `scores/category_scores/as_of=D/` holds the scores by group as a long table.
 
+mod accounts;
 pub mod categories;
 mod columns;
 pub mod diff;

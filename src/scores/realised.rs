@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use super::accounts;
 use super::columns::{numbers, texts};
 use super::manifest::ScoreManifest;
 use super::partitions::partitions;
 use crate::config::TargetKind;
-use crate::error::{Error, FileError};
+use crate::error::{Error, ExitCode, Explain, FileError};
 use crate::labels::{Labeller, Target};
 use crate::metrics::{
     BootstrapOptions, Decile, Evaluated, MetricValue, ReliabilityBin, evaluate_binary, evaluate_ranking, evaluate_value,
@@ -323,20 +324,7 @@ fn is_complete(partition: &Path) -> Result<bool, FileError> {
     struct Complete {
         complete: bool,
     }
-    Ok(parsed::<Complete>(partition)?.is_some_and(|realised| realised.complete))
-}
-
-fn parsed<T: serde::de::DeserializeOwned>(partition: &Path) -> Result<Option<T>, FileError> {
-    let path = partition.join(FILE);
-    let bytes = match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes.map_err(FileError::at("read", &path))?,
-    };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| FileError {
-        action: "understand",
-        path,
-        source: std::io::Error::from(error),
-    })
+    Ok(accounts::read::<Complete>(&partition.join(FILE))?.is_some_and(|realised| realised.complete))
 }
 
 /// What is known of a partition; `None` when it is not judged yet.
@@ -344,19 +332,68 @@ fn parsed<T: serde::de::DeserializeOwned>(partition: &Path) -> Result<Option<T>,
 /// # Errors
 /// A file that cannot be read or understood.
 pub fn load(partition: &Path) -> Result<Option<Realised>, FileError> {
-    parsed(partition)
+    accounts::read(&partition.join(FILE))
 }
 
-/// All that is judged below a folder, oldest first.
-///
-/// # Errors
-/// A file that cannot be read or understood.
-pub fn history(scores: &Path) -> Result<Vec<Realised>, FileError> {
-    let mut history = Vec::new();
-    for (_, partition) in partitions(scores)? {
-        history.extend(load(&partition)?);
+/// No partition to be told of.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: no partition is there", scores.display())]
+struct NoPartition {
+    scores: PathBuf,
+}
+
+impl Explain for NoPartition {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Usage
     }
-    Ok(history)
+
+    fn details(&self) -> Vec<String> {
+        vec!["Nothing was judged and nothing was written.".into()]
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["name the folder of the partitions with `--scores`; `bellwether-score run` writes them".into()]
+    }
+}
+
+/// What became of each partition below a folder that is judged, and what the others say of themselves until then.
+#[derive(Debug, Default)]
+pub struct Proof {
+    /// What is judged, oldest first.
+    pub realised: Vec<Realised>,
+    /// Day, column and estimate of what is not.
+    pub estimates: Vec<(Day, String, Estimate)>,
+}
+
+impl Proof {
+    /// Of all partitions of a folder; damaged ones are told and passed over.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or without any partition.
+    pub fn of(scores: &Path, observer: &dyn Observer) -> Result<Self, Error> {
+        let all = partitions(scores)?;
+        if all.is_empty() {
+            return Err(NoPartition { scores: scores.into() }.into());
+        }
+        let mut proof = Self::default();
+        for (day, partition) in all {
+            let of_partition = load(&partition).and_then(|realised| Ok((realised, ScoreManifest::load(&partition)?)));
+            let (realised, manifest) = match of_partition {
+                Ok(found) => found,
+                Err(error) => {
+                    observer.warn(&format!("{error}: the partition is passed over"));
+                    continue;
+                }
+            };
+            let is_judged = |column: &str| {
+                realised.iter().flat_map(|realised| &realised.columns).any(|judged| judged.column == column)
+            };
+            let open = manifest.estimates.into_iter().filter(|(column, _)| !is_judged(column));
+            proof.estimates.extend(open.map(|(column, estimate)| (day, column, estimate)));
+            proof.realised.extend(realised);
+        }
+        Ok(proof)
+    }
 }
 
 /// The newest figures of each column among the partitions of a folder that are older than `before`, back to the first that

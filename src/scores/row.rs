@@ -13,6 +13,7 @@ use parquet::file::metadata::RowGroupMetaData;
 
 use super::manifest::ScoreManifest;
 use crate::error::FileError;
+use crate::guard::guarded;
 
 const ID: &str = "customer_id";
 
@@ -30,9 +31,11 @@ impl ScoreRow {
     pub(crate) fn find(partition: &Path, manifest: &ScoreManifest, customer: &str) -> Result<Option<Self>, FileError> {
         for name in manifest.files.keys().filter(|name| name.starts_with("part-")) {
             let path = partition.join(name);
-            let failed = |source| FileError { action: "look for a customer in", path: path.clone(), source };
+            let failed = |source| FileError { action: "read", path: path.clone(), source };
             let row = match path.extension().and_then(|extension| extension.to_str()) {
-                Some("parquet") => in_parquet(&path, customer).map(|found| found.map(Self::Batch)),
+                Some("parquet") => {
+                    guarded(|| in_parquet(&path, customer), std::io::Error::other).map(|found| found.map(Self::Batch))
+                }
                 Some("csv") => in_csv(&path, customer).map(|found| found.map(Self::Cells)),
                 _ => in_ndjson(&path, customer).map(|found| found.map(Self::Cells)),
             };

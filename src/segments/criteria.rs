@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::error::SegmentsError;
 use crate::config::nearest;
-use crate::error::FileError;
+use crate::storage;
 
 /// More segments than this make the matrix of overlaps too large to be read by anybody.
 pub const MAX_SEGMENTS: usize = 1000;
@@ -74,7 +74,7 @@ impl Segments {
     /// Unreadable file, invalid TOML, unknown key, value of the wrong type, name empty or used twice, no criterion
     /// or two, a second `otherwise`, no segment at all. Predicates are checked by [`Segments::check`].
     pub fn load(path: &Path) -> Result<Self, SegmentsError> {
-        let text = std::fs::read_to_string(path).map_err(FileError::at("read the segments", path))?;
+        let text = storage::read_text(path, "read the segments")?;
         Self::parse(&text, path)
     }
 

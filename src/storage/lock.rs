@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use super::is_same;
+use super::swap::is_same;
 use crate::error::{Error, ExitCode, Explain, FileError};
 
 /// Name of the file that is locked.
@@ -58,7 +58,7 @@ impl RunLock {
         let path = folder.join(NAME);
         loop {
             let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-            let mut file = opened.map_err(FileError::at("lock the folder with", &path))?;
+            let mut file = opened.map_err(FileError::at("lock", folder))?;
             if let Err(TryLockError::WouldBlock) = file.try_lock() {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder); // may be locked for reading, too
@@ -71,7 +71,7 @@ impl RunLock {
                 let text = format!("process {}\n", std::process::id());
                 let write = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
                 let lock = Self { path, file, made_folder };
-                write.map_err(FileError::at("lock the folder with", &lock.path))?;
+                write.map_err(FileError::at("lock", folder))?;
                 return Ok(lock);
             }
         }

@@ -16,11 +16,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use tempfile::TempDir;
-
 use super::location::Location;
 use super::lock::RunLock;
 use super::remote::{Bucket, Object, RemoteLock};
+use super::scratch::Scratch;
 use crate::error::{Error, ExitCode, Explain, FileError};
 use crate::progress::{Observer, Silent};
 
@@ -54,7 +53,7 @@ struct Copy {
     fetched: BTreeSet<String>,
     lock: Option<RemoteLock>,
     /// Removed last.
-    temporary: TempDir,
+    temporary: Scratch,
 }
 
 impl Workplace {
@@ -88,16 +87,26 @@ impl Workplace {
     }
 
     fn unlocked(named: &Path) -> Result<Self, FileError> {
+        let mut workplace = Self::to_write(named)?;
+        if let Some(copy) = &mut workplace.copy {
+            copy.list()?;
+        }
+        Ok(workplace)
+    }
+
+    /// A folder to be written, of which nothing is read.
+    ///
+    /// # Errors
+    /// Settings of a store that make no sense; no room for files on their way there.
+    pub fn to_write(named: &Path) -> Result<Self, FileError> {
         let Some(place) = Location::of(named) else {
             return Ok(Self { folder: named.into(), _lock: None, copy: None });
         };
         let bucket = Bucket::of(&place)?;
-        let temporary = tempfile::Builder::new().prefix("bellwether-").tempdir();
-        let temporary = temporary.map_err(FileError::at("create a temporary folder in", std::env::temp_dir()))?;
+        let temporary = Scratch::new()?;
         let folder = temporary.path().to_path_buf();
         let (listed, fetched) = (BTreeMap::new(), BTreeSet::new());
-        let mut copy = Copy { named: named.into(), place, bucket, listed, fetched, lock: None, temporary };
-        copy.list()?;
+        let copy = Copy { named: named.into(), place, bucket, listed, fetched, lock: None, temporary };
         Ok(Self { folder, _lock: None, copy: Some(copy) })
     }
 
@@ -200,11 +209,13 @@ impl Workplace {
 
     /// An observer that hears of addresses instead of files here.
     pub fn observer<'a>(&self, inner: &'a dyn Observer) -> Addressed<'a> {
-        let (from, to) = match &self.copy {
-            Some(copy) => (self.folder.display().to_string(), copy.named.display().to_string()),
-            None => (String::new(), String::new()),
-        };
-        Addressed { from, to: to.trim_end_matches('/').into(), inner }
+        Addressed { names: self.named().into_iter().collect(), inner }
+    }
+
+    /// The folder here and its address, when it is a copy.
+    fn named(&self) -> Option<(String, String)> {
+        let address = |copy: &Copy| copy.named.display().to_string().trim_end_matches('/').to_string();
+        self.copy.as_ref().map(|copy| (self.folder.display().to_string(), address(copy)))
     }
 
     /// An error that tells addresses instead of files here.
@@ -402,14 +413,21 @@ impl Copy {
 
 /// Passes on what it hears, with the addresses of a [`Workplace`] instead of its files here.
 pub struct Addressed<'a> {
-    from: String,
-    to: String,
+    /// Folders here, and their addresses.
+    names: Vec<(String, String)>,
     inner: &'a dyn Observer,
 }
 
 impl Addressed<'_> {
+    /// With the addresses of another workplace, too.
+    #[must_use]
+    pub fn and(mut self, other: &Workplace) -> Self {
+        self.names.extend(other.named());
+        self
+    }
+
     fn tell(&self, text: &str) -> String {
-        if self.from.is_empty() { text.into() } else { text.replace(&self.from, &self.to) }
+        self.names.iter().fold(text.to_string(), |text, (from, to)| text.replace(from, to))
     }
 }
 

@@ -77,6 +77,16 @@ impl Partition {
         found
     }
 
+    /// Some of the customers, without their attributes.
+    fn some(&self, stretch: std::ops::Range<usize>) -> Self {
+        let mut some = Self::default();
+        some.customers.extend(&self.customers, stretch.clone());
+        let from = self.starts[stretch.start];
+        some.starts = self.starts[stretch.start..=stretch.end].iter().map(|at| at - from).collect();
+        some.events.extend(self.events.slice(from..self.starts[stretch.end]));
+        some
+    }
+
     /// Events of a customer, oldest first.
     pub fn timeline(&self, customer: usize) -> Timeline<'_> {
         let timeline = self.events.slice(self.starts[customer]..self.starts[customer + 1]);

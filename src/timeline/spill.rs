@@ -260,6 +260,13 @@ impl PartOf {
         Self { partition, cut: 0, bits: 0 }
     }
 
+    /// The smallest part that holds a hash.
+    pub(super) fn around(hash: u64) -> Self {
+        let below = 64 - PARTITIONS.trailing_zeros() - MOST_BITS;
+        let cut = (hash >> below) as u32 & ((1 << MOST_BITS) - 1);
+        Self { partition: super::build::partition_of(hash), cut, bits: MOST_BITS }
+    }
+
     /// Hashes of its customers, from the lowest to the highest.
     pub(super) fn range(self) -> std::ops::RangeInclusive<u64> {
         let prefix = (self.partition as u64) << MOST_BITS | u64::from(self.cut) << (MOST_BITS - self.bits);

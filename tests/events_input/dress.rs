@@ -12,7 +12,7 @@ use bellwether::events::{Events, NO_LABEL, ReadLimit};
 use bellwether::time::Day;
 use tempfile::TempDir;
 
-use super::{CSV, config, lenient, lines, read, read_with, rejects, texts, write, write_parquet};
+use super::{CSV, config, lenient, lines, read, read_with, texts, write, write_parquet};
 
 const LINES: [&str; 3] = [
     "1 2024-03-01+36900 purchase 2.5 1 shoes p1 o1",

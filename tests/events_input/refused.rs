@@ -10,7 +10,7 @@ use bellwether::error::{ExitCode, Explain, Reason};
 use bellwether::events::{Events, EventsError, ReadLimit};
 use tempfile::TempDir;
 
-use super::{CSV, cast_to_millis, config, read, read_with, rejects, texts, write, write_parquet};
+use super::{CSV, cast_to_millis, config, read, read_with, texts, write, write_parquet};
 
 /// The error of opening and reading, with the exit code it must have.
 #[track_caller]

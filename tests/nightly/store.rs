@@ -17,7 +17,8 @@ use bellwether::progress::Silent;
 use bellwether::time::{DAY_MICROS, Day};
 use bellwether::timeline::Budget;
 
-use super::faults::{kills, mounted, number};
+use super::faults::mounted;
+use super::kills::{kills, number};
 use super::shop::{Ended, SCORE, command, done, json, numbers, read, run, shop, tree, write};
 
 /// All events of the shop, each with an id, in the order in which they were received.
@@ -340,6 +341,72 @@ fn a_store_larger_than_memory_is_read_part_by_part() {
     for (out, store, bytes) in [("a", false, None), ("b", true, small), ("c", true, small), ("d", true, None)] {
         pipeline::run(&options(out, store, bytes), &Silent).unwrap();
         assert!(tree(&nights.here().join(out)) == tree(&nights.here().join("a")), "{out}");
+    }
+}
+
+#[test]
+fn a_customer_is_explained_from_a_store_as_from_the_files() {
+    let first = shop().fitted_at();
+    for has_ids in [false, true] {
+        let nights = Nights::new(has_ids);
+        let (here, store) = (nights.here(), nights.here().join("store"));
+        nights.same(first, "");
+        for night in 0..3 {
+            nights.add(&format!("{night}"), &between(first.plus(night), first.plus(night + 1)));
+        }
+        let day = first.plus(3);
+        done(SCORE, here, &nights.line(day, "--quiet --out stored"));
+        let ids =
+            super::shop::texts(&read(&here.join(format!("stored/as_of={day}/part-00000.parquet"))), "customer_id");
+        let id = |row: usize| ids[row].clone().unwrap();
+        fs::write(here.join("map.csv"), format!("alias,customer_id,from\n{},{},{first}\n", id(5), id(6))).unwrap();
+        fs::write(here.join("tastes.csv"), format!("customer_id,size\n{},7\n{},8\n", id(3), id(4))).unwrap();
+        let from = format!("--scores stored --bundle {} --events events", shop().models().display());
+        let explain = |ask: &str| format!("explain {from} {ask}");
+        let same = |ask: &str| {
+            let plain = run(SCORE, here, &explain(ask));
+            let stored = run(SCORE, here, &explain(&format!("{ask} --store store")));
+            assert_eq!((plain.code, &plain.out), (stored.code, &stored.out), "{ask}\n{}", stored.err);
+            stored
+        };
+        let told = same(&format!("--customer {} --json", id(1)));
+        let is_new = told.err.contains("3 new files");
+        assert!(is_new, "new files are added, as by a run: {}", told.err);
+        assert_eq!(nights.state()["files"], 4);
+        let before = tree(&store);
+        for row in (0..ids.len()).step_by(ids.len() / 6) {
+            let told = same(&format!("--customer {} --as-of {day} --features", id(row)));
+            assert_eq!(told.code, Some(0), "{}", told.err);
+            assert!(!told.err.contains("all events are read"), "{}", told.err);
+            same(&format!("--customer {} --as-of {day} --against {first} --json", id(row)));
+            // A day of which the store knows more than was known then.
+            same(&format!("--customer {} --as-of {} --json", id(row), first.plus(-100)));
+        }
+        same(&format!("--customer {} --attributes tastes.csv --json", id(3)));
+        let told = same("--customer nobody --json");
+        assert_eq!(told.code, Some(3), "{}", told.err);
+        // Other lists read the events otherwise: the store is for what the nightly run reads.
+        let told = same(&format!("--customer {} --id-map map.csv --json", id(5)));
+        assert!(told.err.contains("left as it is") && told.err.contains("lists of customers"), "{}", told.err);
+        fs::rename(here.join("events/1.parquet"), here.join("1.parquet")).unwrap();
+        let told = same(&format!("--customer {} --json", id(2)));
+        assert!(told.err.contains("left as it is") && told.err.contains("1.parquet is gone"), "{}", told.err);
+        fs::rename(here.join("1.parquet"), here.join("events/1.parquet")).unwrap();
+        assert!(tree(&store) == before);
+        // No store, one that another process has, and a damaged one.
+        let refused = |folder: &str, words: &str| {
+            let ended = run(SCORE, here, &explain(&format!("--customer {} --store {folder}", id(2))));
+            assert_eq!(ended.code, Some(2), "{}", ended.err);
+            assert!(ended.out.is_empty() && ended.err.contains(words), "no `{words}`: {}", ended.err);
+        };
+        refused("nowhere", "nowhere: no timeline store is there");
+        assert!(!here.join("nowhere").exists());
+        let lock = bellwether::storage::RunLock::acquire(&store).unwrap();
+        refused("store", "another run is writing to store");
+        drop(lock);
+        let segment = tree(&store).into_keys().find(|name| name.to_string_lossy().starts_with("_segment")).unwrap();
+        fs::write(store.join(segment), "").unwrap();
+        refused("store", "hint: `rm -r store`");
     }
 }
 

@@ -127,6 +127,11 @@ impl Server {
         std::mem::take(&mut self.seen.lock().unwrap().requests)
     }
 
+    /// Whether a request since the last call of [`Server::requests`] begins so.
+    pub fn has_seen(&self, start: &str) -> bool {
+        self.seen.lock().unwrap().requests.iter().any(|request| request.starts_with(start))
+    }
+
     /// From now on no request of this kind is answered.
     pub fn hang(&self, hang: Option<Hang>) {
         let mut seen = self.seen.lock().unwrap();

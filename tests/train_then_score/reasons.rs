@@ -8,7 +8,7 @@ use bellwether::bundle::{Bundle, Contributions, Detail, FittedTarget, TargetRows
 use bellwether::config::TargetKind;
 use bellwether::features::{FeatureTable, Lexicon, RowRequest, Sweep};
 use bellwether::lists::Lists;
-use bellwether::pipeline::read_timelines;
+use bellwether::pipeline::{Reading, read_timelines};
 use bellwether::progress::Silent;
 use bellwether::timeline::{Budget, History, Timelines};
 
@@ -29,7 +29,9 @@ fn timelines(base: &Trial) -> Timelines {
     let rejects = base.folder.path().join("reasons.ndjson");
     let config = &base.fitted.bundle.manifest.config;
     let (none, budget) = (Lists::default(), Budget::default());
-    read_timelines(&events, &[], config, Some(base.as_of), Some(&rejects), None, &none, &budget, &Silent).unwrap().0
+    let reading =
+        Reading { as_of: Some(base.as_of), rejects: Some(&rejects), ..Reading::new(&events, config, &none, &budget) };
+    read_timelines(&reading, &Silent).unwrap().0
 }
 
 /// Contributions to the first column of a target, by customer.

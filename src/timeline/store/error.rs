@@ -34,6 +34,12 @@ pub enum StoreError {
         /// What is in it.
         found: String,
     },
+    /// A folder without a store, where one is to be read.
+    #[error("{}: no timeline store is there", folder.display())]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Events whose files are not on this machine.
     #[error("a timeline store is made of files on this machine; {events} is in an object store")]
     RemoteEvents {
@@ -65,7 +71,7 @@ impl Explain for StoreError {
                         .into(),
                 ]
             }
-            Self::Foreign { .. } | Self::RemoteEvents { .. } => {
+            Self::Foreign { .. } | Self::Missing { .. } | Self::RemoteEvents { .. } => {
                 vec!["Nothing was read and nothing was written.".into()]
             }
             Self::File(error) => error.details(),
@@ -79,6 +85,9 @@ impl Explain for StoreError {
                 vec![format!("`rm -r {}`: the next run with `--store` builds it again from `--events`", folder(path))]
             }
             Self::Foreign { .. } => vec!["name a folder that is empty or not there yet".into()],
+            Self::Missing { .. } => {
+                vec!["name the folder that `bellwether-score run --store` keeps, or leave `--store` out".into()]
+            }
             Self::RemoteEvents { .. } => {
                 vec!["leave `--store` out, or copy each day's new files to this machine and name their folder".into()]
             }

@@ -38,9 +38,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::attributes::Attributes;
-use super::build::TimelineError;
+use super::build::{TimelineError, partition_of};
 use super::spill::{Budget, SpillError};
-use super::{NumberColumn, PARTITIONS, Partition, Store, Timelines};
+use super::{CustomerId, NumberColumn, PARTITIONS, Partition, Store, Timelines};
 use crate::error::{Error, FileError};
 use crate::events::ledger::FileLedger;
 use crate::storage::{self, RunLock};
@@ -97,6 +97,17 @@ impl TimelineStore {
         let entries = manifest.iter().flat_map(|manifest| &manifest.segments);
         let segments = entries.map(|entry| Segment::open(folder, entry).map(Arc::new)).collect::<Result<_, _>>()?;
         Ok(Self { folder: folder.into(), manifest, segments, lock })
+    }
+
+    /// Opens a store that is there.
+    ///
+    /// # Errors
+    /// As [`TimelineStore::open`]; a folder that holds none.
+    pub fn open_existing(folder: &Path) -> Result<Self, Error> {
+        match folder.join(manifest::NAME).is_file() {
+            true => Self::open(folder),
+            false => Err(StoreError::Missing { folder: folder.into() }.into()),
+        }
     }
 
     /// Empties the store.
@@ -212,6 +223,38 @@ impl TimelineStore {
             numbers: self.number_columns(),
             attributes: attribute_columns,
             without_events: described - counts.described,
+            first_day: Day::of_wall(first),
+            last_day: Day::of_wall(last),
+            n_customers: counts.customers,
+            n_events: counts.events,
+        })
+    }
+
+    /// The timeline of one customer, whose attributes alone are given. One partition is read.
+    ///
+    /// # Errors
+    /// As [`TimelineStore::timelines`]: no event of the customer is known; a segment that cannot be read.
+    pub(crate) fn timelines_of(
+        &self,
+        customer: &str,
+        known_at: Option<KnownAt>,
+        attributes: Option<Attributes>,
+    ) -> Result<Timelines, TimelineError> {
+        let columns = attributes.as_ref().map_or(Vec::new(), |all| all.columns().to_vec());
+        let described = attributes.as_ref().map_or(0, Attributes::customers);
+        let (view, vocabularies) = View::new(self.segments.clone(), known_at, attributes, f64::INFINITY)?;
+        let id = CustomerId::of(customer);
+        let (partition, found) = view.load_customer(id)?;
+        let counts = Counts::of(&partition, found);
+        let (first, last) = counts.times.ok_or(TimelineError::Empty)?;
+        let mut partitions: Vec<Partition> = (0..PARTITIONS).map(|_| Partition::default()).collect();
+        partitions[partition_of(id.hash())] = partition;
+        Ok(Timelines {
+            store: Store::Memory(partitions),
+            vocabularies,
+            numbers: self.number_columns(),
+            attributes: columns,
+            without_events: described - found,
             first_day: Day::of_wall(first),
             last_day: Day::of_wall(last),
             n_customers: counts.customers,

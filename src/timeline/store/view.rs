@@ -8,7 +8,7 @@ use super::segment::{Block, Bytes, Names, Segment};
 use crate::time::Day;
 use crate::timeline::attributes::Attributes;
 use crate::timeline::build::{NARROW_LIMIT, TimelineError};
-use crate::timeline::customer::Customers;
+use crate::timeline::customer::{CustomerId, Customers};
 use crate::timeline::event::{EventColumns, Shape};
 use crate::timeline::sort::Sorter;
 use crate::timeline::spill::{PartOf, SpillError, cut};
@@ -142,6 +142,21 @@ impl View {
         let mut room = rooms().pop().unwrap_or_default();
         let mut partition = self.load_in(part, &mut room)?;
         rooms().push(room);
+        let described = self.attributes.as_ref().map_or(0, |attributes| partition.attach(attributes));
+        Ok((partition, described))
+    }
+
+    /// The timeline of one customer, or of nobody, and how many have attributes.
+    pub(super) fn load_customer(&self, id: CustomerId) -> Result<(Partition, usize), SpillError> {
+        let hash = id.hash();
+        // A part with so many bits holds few others: nobody is kept whose hash is another.
+        let part = PartOf::around(hash);
+        let loaded = self.load_in(part, &mut Room::default())?;
+        let is_asked = |customer: &usize| loaded.hash(*customer) == hash && loaded.id(*customer) == id;
+        let mut partition = match (0..loaded.customers()).find(is_asked) {
+            Some(customer) => loaded.some(customer..customer + 1),
+            None => Partition { starts: vec![0], ..Partition::default() },
+        };
         let described = self.attributes.as_ref().map_or(0, |attributes| partition.attach(attributes));
         Ok((partition, described))
     }

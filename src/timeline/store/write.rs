@@ -119,21 +119,11 @@ fn stretches(part: &Partition) -> Vec<std::ops::Range<usize>> {
     stretches
 }
 
-/// Some customers of a part, as a part.
-fn some_of(part: &Partition, stretch: std::ops::Range<usize>) -> Partition {
-    let mut some = Partition::default();
-    some.customers.extend(&part.customers, stretch.clone());
-    let from = part.starts[stretch.start];
-    some.starts = part.starts[stretch.start..=stretch.end].iter().map(|at| at - from).collect();
-    some.events.extend(part.events.slice(from..part.starts[stretch.end]));
-    some
-}
-
 fn encode(part: &Partition) -> std::io::Result<Vec<Encoded>> {
     match stretches(part).as_slice() {
         [] => Ok(Vec::new()),
         [_] => Ok(vec![Encoded::of(part)?]),
-        many => many.iter().map(|stretch| Encoded::of(&some_of(part, stretch.clone()))).collect(),
+        many => many.iter().map(|stretch| Encoded::of(&part.some(stretch.clone()))).collect(),
     }
 }
 
