@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 
 use crate::error::{Error, ExitCode, Explain};
+use crate::guard;
 use crate::lists::ListFiles;
 use crate::timeline::Budget;
 
@@ -201,6 +202,7 @@ pub fn main_with(
         None => Ok(()),
     };
     let terminal = Terminal::new(flags.quiet, flags.log);
+    guard::keep_silent();
     let result = started.and_then(|()| {
         // A panic prints where it happened; what is left is to say so as every other error does.
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| command(&terminal)))

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use arrow::array::{Array, RecordBatch, StringArray};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
 
 use super::counts::{Manifest, Previous, SegmentCounts};
 use super::error::SegmentsError;
 use crate::error::FileError;
+use crate::guard::guarded;
 use crate::time::Day;
 
 /// The former partition, at one of its rows.
@@ -51,9 +53,11 @@ impl Former {
         let path = path.join("memberships.parquet");
         let file = File::open(&path).map_err(FileError::at("read the former memberships", &path))?;
         let damaged = |problem: String| SegmentsError::FormerDamaged { path: path.clone(), problem };
-        let rows = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(error.to_string()))?;
+        let rows = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file), ParquetError::General);
+        let rows = rows.map_err(|error| damaged(error.to_string()))?;
         let mask = ProjectionMask::columns(rows.parquet_schema(), ["customer_id", "segment"]);
-        let rows = rows.with_projection(mask).build().map_err(|error| damaged(error.to_string()))?;
+        let rows = guarded(|| rows.with_projection(mask).build(), ParquetError::General);
+        let rows = rows.map_err(|error| damaged(error.to_string()))?;
         let mut former = Self { path: path.clone(), rows, batch: None, row: 0, positions, last: String::new() };
         former.next_batch()?;
         Ok(Some(former))
@@ -115,9 +119,11 @@ impl Former {
     fn next_batch(&mut self) -> Result<(), SegmentsError> {
         self.row = 0;
         self.batch = None;
-        for batch in self.rows.by_ref() {
-            let batch = match batch {
-                Ok(batch) => batch,
+        loop {
+            let next = guarded(|| self.rows.next().transpose().map_err(ParquetError::from), ParquetError::General);
+            let batch = match next {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return Ok(()),
                 Err(error) => return Err(self.damaged(error.to_string())),
             };
             if batch.num_rows() == 0 {
@@ -133,7 +139,6 @@ impl Former {
             self.batch = Some((ids, names));
             return Ok(());
         }
-        Ok(())
     }
 
     fn damaged(&self, problem: String) -> SegmentsError {

@@ -25,11 +25,13 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 
 use super::criteria::Segments;
 use super::error::SegmentsError;
 use super::predicate::{self, columns_read};
 use crate::error::FileError;
+use crate::guard::guarded;
 use crate::predicate::Planner;
 
 /// Batches that a worker may be ahead of the writer.
@@ -67,7 +69,8 @@ impl Parts {
         for (path, groups) in &mut files {
             let damaged = |source| SegmentsError::Damaged { path: path.clone(), source };
             let file = File::open(&*path).map_err(FileError::at("read", &*path))?;
-            let footer = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(Box::new(error)))?;
+            let footer = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file), ParquetError::General);
+            let footer = footer.map_err(|error| damaged(Box::new(error)))?;
             for group in footer.metadata().row_groups() {
                 rows += group.num_rows() as u64;
                 if let Some(first) = group.columns().first() {
@@ -173,11 +176,12 @@ impl Scan {
     fn work(&self, groups: impl Iterator<Item = usize>, to: &SyncSender<Option<Result<Chunk, SegmentsError>>>) {
         for group in groups {
             let mut listening = true;
-            let ended = drive(&self.plan, &self.task, group, |batch| {
+            let take = |batch| {
                 let chunk = self.chunk(&batch);
                 listening = to.send(Some(chunk)).is_ok();
                 listening
-            });
+            };
+            let ended = drive(&self.plan, &self.task, group, take);
             if let Err(error) = ended {
                 listening = to.send(Some(Err(self.explain(error, group)))).is_ok();
             }
@@ -252,6 +256,16 @@ fn fault(error: DataFusionError) -> SegmentsError {
 
 /// Runs one partition of a plan on a single-threaded runtime of its own, until it ends or `take` returns false.
 fn drive(
+    plan: &Arc<dyn ExecutionPlan>,
+    task: &Arc<TaskContext>,
+    partition: usize,
+    take: impl FnMut(RecordBatch) -> bool,
+) -> Result<(), DataFusionError> {
+    let damaged = |why| DataFusionError::ParquetError(Box::new(ParquetError::General(why)));
+    guarded(|| stream(plan, task, partition, take), damaged)
+}
+
+fn stream(
     plan: &Arc<dyn ExecutionPlan>,
     task: &Arc<TaskContext>,
     partition: usize,

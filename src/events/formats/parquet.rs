@@ -10,12 +10,14 @@ use parquet::arrow::arrow_reader::{
     RowSelector,
 };
 use parquet::basic::{Encoding, Type as PhysicalType};
+use parquet::errors::ParquetError;
 use parquet::file::statistics::Statistics;
 
 use crate::events::error::EventsError;
 use crate::events::input::{Input, Ranges};
 use crate::events::schema::CellType;
 use crate::events::source::EventFile;
+use crate::guard::guarded;
 use crate::storage::remote::Chunks;
 
 /// Rows of a batch, whatever the machine, so that batches are the same everywhere.
@@ -44,7 +46,7 @@ pub(crate) struct Piece {
     pub first_row: u64,
 }
 
-fn damaged(file: &EventFile) -> impl Fn(parquet::errors::ParquetError) -> EventsError {
+fn damaged(file: &EventFile) -> impl Fn(ParquetError) -> EventsError {
     |source| EventsError::DamagedParquet { path: file.path.clone(), bytes: file.size, source: Box::new(source) }
 }
 
@@ -56,7 +58,8 @@ impl ParquetFile {
             chunks.send_for(std::iter::once(file.size.saturating_sub(INDEX_BYTES)..file.size).collect());
             chunks.arrive()?;
         }
-        let plain = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(damaged(file))?;
+        let load = || ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new());
+        let plain = guarded(load, ParquetError::General).map_err(damaged(file))?;
         Self { metadata: plain }.decoding_labels(file, &[])
     }
 
@@ -118,8 +121,8 @@ impl ParquetFile {
             .collect();
         let schema = Schema::new_with_metadata(fields, self.metadata.schema().metadata().clone());
         let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
-        let metadata =
-            ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options).map_err(damaged(file))?;
+        let make = || ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options);
+        let metadata = guarded(make, ParquetError::General).map_err(damaged(file))?;
         Ok(Self { metadata })
     }
 
@@ -197,7 +200,7 @@ impl ParquetFile {
             let selection = RowSelection::from(vec![RowSelector::skip(piece.skip), RowSelector::select(piece.rows)]);
             builder = builder.with_row_selection(selection);
         }
-        let reader = builder.build().map_err(damaged(file))?;
+        let reader = guarded(|| builder.build(), ParquetError::General).map_err(damaged(file))?;
         Ok(Batches { reader, file, piece, n_rows: 0 })
     }
 }
@@ -215,21 +218,17 @@ impl Iterator for Batches<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let Self { reader, file, piece, n_rows } = self;
-        match reader.next() {
-            Some(Ok(batch)) => {
+        match guarded(|| reader.next().transpose().map_err(ParquetError::from), ParquetError::General) {
+            Ok(Some(batch)) => {
                 *n_rows += batch.num_rows();
                 Some(Ok(batch))
             }
-            Some(Err(source)) => Some(Err(EventsError::DamagedParquet {
-                path: file.path.clone(),
-                bytes: file.size,
-                source: Box::new(source),
-            })),
-            None if *n_rows == piece.rows => None,
-            None => {
+            Err(source) => Some(Err(damaged(file)(source))),
+            Ok(None) if *n_rows == piece.rows => None,
+            Ok(None) => {
                 let problem = format!("row group {} gave {n_rows} of {} rows", piece.row_group, piece.rows);
                 *n_rows = piece.rows; // told once
-                Some(Err(damaged(file)(parquet::errors::ParquetError::General(problem))))
+                Some(Err(damaged(file)(ParquetError::General(problem))))
             }
         }
     }
