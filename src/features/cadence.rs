@@ -113,9 +113,14 @@ impl State {
         self.line_gaps = Moments::default();
     }
 
+    /// The first event that is observed, of any kind, was on that day or earlier.
+    pub(super) fn know_since(&mut self, day: Day) {
+        self.known_since.get_or_insert(day);
+    }
+
+    /// Events of the order event's kind alone.
     #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
-        self.known_since.get_or_insert(step.day);
         if !step.is_order_line {
             return;
         }

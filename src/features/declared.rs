@@ -9,7 +9,7 @@ use super::catalogue::{Declarations, Plan, Unit};
 use super::sweep::{Row, Step};
 use crate::config::{Aggregate, DeclaredFeature, conditions};
 use crate::time::{DAY_MICROS, Day};
-use crate::timeline::{NO_CATEGORY, NO_CODE, NumberColumn, Timelines, Vocabularies};
+use crate::timeline::{Event, NO_CATEGORY, NO_CODE, NumberColumn, Timelines, Vocabularies};
 
 /// Where the values of a stream come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,10 +113,30 @@ pub(super) struct Compiled {
     /// Where the windows of each stream are.
     windows_of: Vec<Range<usize>>,
     readings: Vec<Reading>,
-    /// Streams of each kind of event.
+    /// Streams of each kind of event; but not the plain ones.
     of_kind: Vec<Vec<u16>>,
-    /// Streams of events without a name.
+    /// Streams of events without a name; but not the plain ones.
     of_unnamed: Vec<u16>,
+    plain: Plain,
+    /// The streams that are not plain: their events are kept.
+    kept: Vec<u16>,
+}
+
+/// Streams of which counts and sums of money alone are asked: their events are not kept, but summed up looking back over
+/// the timeline, all streams at once.
+#[derive(Debug, Default)]
+struct Plain {
+    /// Of each kind of event the slot of its sums; events without a name have the one after all kinds.
+    slot_of: Vec<u16>,
+    /// Number of slots. The first is of events that nobody asks about, the second of all events together.
+    slots: usize,
+    /// Days of the windows, ascending; of each the windows of all streams that it ends, and their slots.
+    cuts: Vec<(u16, Vec<(usize, u16)>)>,
+}
+
+impl Plain {
+    const OF_NONE: u16 = 0;
+    const OF_ALL: u16 = 1;
 }
 
 impl Compiled {
@@ -177,13 +197,62 @@ impl Compiled {
             let window = of_stream.start + window.expect("collected from the same list");
             compiled.readings.push(Reading { stream, agg, window, counts_all });
         }
+        compiled.plain = Plain::new(&compiled, vocabularies.event.names().len());
+        compiled.kept =
+            (0..compiled.streams.len() as u16).filter(|&stream| !compiled.is_plain(stream.into())).collect();
+        let (streams, kept) = (&compiled.streams, &compiled.kept);
         let streams_of = |kind: u16| {
             let is_of = |key: &StreamKey| key.kind.is_none() || (key.kind == Some(kind) && kind != NO_CODE);
-            (0..compiled.streams.len() as u16).filter(|&stream| is_of(&compiled.streams[stream as usize])).collect()
+            kept.iter().copied().filter(|&stream| is_of(&streams[stream as usize])).collect()
         };
         compiled.of_kind = (0..vocabularies.event.names().len() as u16).map(streams_of).collect();
         compiled.of_unnamed = streams_of(NO_CODE);
         compiled
+    }
+}
+
+impl Compiled {
+    /// Whether of a stream only counts and sums of money are asked.
+    fn is_plain(&self, stream: usize) -> bool {
+        let StreamKey { condition, source, .. } = self.streams[stream];
+        let is_sum = |agg: Aggregate| matches!(agg, Aggregate::Count | Aggregate::Sum | Aggregate::Mean);
+        condition.is_none()
+            && matches!(source, Source::Nothing | Source::Value)
+            && self.readings.iter().filter(|reading| reading.stream == stream).all(|reading| is_sum(reading.agg))
+    }
+
+    /// Whether any event is kept.
+    pub(super) fn keeps_events(&self) -> bool {
+        !self.kept.is_empty()
+    }
+}
+
+impl Plain {
+    fn new(compiled: &Compiled, kinds: usize) -> Self {
+        let mut plain = Self { slot_of: vec![Self::OF_NONE; kinds + 1], slots: 2, cuts: Vec::new() };
+        for stream in (0..compiled.streams.len()).filter(|&stream| compiled.is_plain(stream)) {
+            let slot = match compiled.streams[stream].kind {
+                None => Self::OF_ALL,
+                Some(NO_CODE) => continue, // it never happens: its windows stay empty
+                Some(kind) => {
+                    let slot = &mut plain.slot_of[kind as usize];
+                    if *slot == Self::OF_NONE {
+                        *slot = plain.slots as u16;
+                        plain.slots += 1;
+                    }
+                    *slot
+                }
+            };
+            for window in compiled.windows_of[stream].clone() {
+                let days = compiled.windows[window];
+                let at = plain.cuts.binary_search_by_key(&days, |cut| cut.0).unwrap_or_else(|at| {
+                    plain.cuts.insert(at, (days, Vec::new()));
+                    at
+                });
+                plain.cuts[at].1.push((window, slot));
+            }
+        }
+        plain
     }
 }
 
@@ -207,6 +276,10 @@ pub(super) struct State {
     streams: Vec<Stream>,
     /// Where the windows of all streams begin at `as_of`.
     starts: Vec<i64>,
+    /// Where the windows of plain streams begin at `as_of`.
+    plain_starts: Vec<i64>,
+    /// Of the events looked back over so far, by slot.
+    slots: Vec<Window>,
     as_of: Option<Day>,
     /// Windows of all streams, filled by looking back from `as_of`.
     windows: Vec<Window>,
@@ -269,16 +342,45 @@ impl State {
         }
     }
 
-    pub(super) fn emit(&mut self, compiled: &Compiled, as_of: Day, row: &mut Row) {
+    /// Fills the windows of plain streams: each is what has been seen when its end is passed, newest events first.
+    fn look_back_plainly(&mut self, plain: &Plain, events: &[Event]) {
+        self.slots.clear();
+        self.slots.resize(plain.slots, Window::default());
+        let slots = self.slots.as_mut_slice();
+        let unnamed = plain.slot_of.len().saturating_sub(1);
+        let mut rest = events.iter().rev().peekable();
+        for (&start, (_, of)) in self.plain_starts.iter().zip(&plain.cuts) {
+            while let Some(event) = rest.next_if(|event| event.time >= start) {
+                let slot = plain.slot_of[(event.kind as usize).min(unnamed)];
+                let (value, has_value) = if event.value.is_nan() { (0.0, 0) } else { (event.value, 1) };
+                // A sum that begins with 0 is never -0, so that + 0 changes nothing.
+                for slot in [slot, Plain::OF_ALL] {
+                    let window = &mut slots[slot as usize];
+                    window.events += 1;
+                    window.values += has_value;
+                    window.sum += value;
+                }
+            }
+            for &(window, slot) in of {
+                self.windows[window] = slots[slot as usize];
+            }
+        }
+    }
+
+    /// `events` are those that are known at `as_of`, oldest first.
+    pub(super) fn emit(&mut self, compiled: &Compiled, as_of: Day, events: &[Event], row: &mut Row) {
         if self.as_of.replace(as_of) != Some(as_of) {
             let start = |&days: &u16| match days {
                 TO_DATE => i64::MIN,
                 days => as_of.plus(-i32::from(days)).start_micros(),
             };
             self.starts = compiled.windows.iter().map(start).collect();
+            self.plain_starts = compiled.plain.cuts.iter().map(|(days, _)| start(days)).collect();
         }
-        for (stream, windows) in self.streams.iter().zip(&compiled.windows_of) {
-            look_back(stream, &self.starts[windows.clone()], &mut self.windows[windows.clone()]);
+        self.look_back_plainly(&compiled.plain, events);
+        for &kept in &compiled.kept {
+            let windows = compiled.windows_of[kept as usize].clone();
+            look_back(&self.streams[kept as usize], &self.starts[windows.clone()], &mut self.windows[windows]);
         }
         for reading in &compiled.readings {
             let window = self.windows[reading.window];

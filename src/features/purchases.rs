@@ -99,6 +99,7 @@ pub(super) struct State {
     closed: Moments,
     largest: f64,
     first_value: f64,
+    /// Money of each kind of event; none where only orders have any.
     kind_values: Vec<f64>,
 }
 
@@ -108,20 +109,30 @@ impl State {
         let mut kind_values = std::mem::take(&mut self.kind_values);
         open.clear();
         kind_values.clear();
-        kind_values.resize(plan.kinds.len(), 0.0);
+        if plan.kinds[1..].iter().any(|kind| kind.has_money) {
+            kind_values.resize(plan.kinds.len(), 0.0);
+        }
         *self = Self { open, kind_values, largest: f64::NAN, first_value: f64::NAN, ..Self::default() };
     }
 
-    /// `discount` is the position of the discount among the numbers of the timelines.
+    /// Whether other events than orders have a feature.
+    pub(super) fn counts_others(&self) -> bool {
+        !self.kind_values.is_empty()
+    }
+
+    /// Any event.
+    #[inline]
+    pub(super) fn observe_other(&mut self, step: &Step) {
+        if let Some(sum) = self.kind_values.get_mut(step.kind as usize) {
+            *sum += step.money();
+        }
+    }
+
+    /// Events of the order event's kind alone. `discount` is the position of the discount among the numbers of the
+    /// timelines.
     #[inline]
     pub(super) fn observe(&mut self, discount: Option<usize>, step: &Step) {
         let value = step.money();
-        if step.kind != 0 {
-            if let Some(sum) = self.kind_values.get_mut(step.kind as usize) {
-                *sum += value;
-            }
-            return;
-        }
         self.spend += value;
         if !step.is_order_line {
             self.refunds -= value;

@@ -264,7 +264,7 @@ impl<'a> Sweep<'a> {
             cadence: self.wants_of("cadence").map(|wanted| cadence::State::new(&wanted)),
             first_order: self.state("first_order"),
             activity: self.state("activity"),
-            windows: self.state("windows"),
+            windows: self.wants_of("windows").map(|wanted| windows::State::new(self.plan, &wanted)),
             pace: self.state("pace"),
             decay: self.state("decay"),
             clock: self.state("clock"),
@@ -278,6 +278,7 @@ impl<'a> Sweep<'a> {
             attributes: self.state("attributes"),
             declared: self.state("declared"),
             marks: Vec::new(),
+            orders: Vec::new(),
             known: EventColumns::default(),
             row: vec![0.0; self.computed],
             picked: vec![0.0; self.wanted.as_ref().map_or(0, Vec::len)],
@@ -343,6 +344,8 @@ pub struct Walker<'a> {
     attributes: Option<attributes::State>,
     declared: Option<declared::State>,
     marks: Vec<Marks>,
+    /// Positions of the events that were observed last and are of the order event's kind.
+    orders: Vec<usize>,
     known: EventColumns,
     /// Features of all families that are computed.
     row: Vec<f64>,
@@ -403,19 +406,43 @@ impl Walker<'_> {
     /// Shows the families events that follow those they have seen.
     fn observe(&mut self, timeline: Timeline, new: Range<usize>) {
         let plan = self.sweep.plan;
+        self.orders.clear();
+        self.marks.reserve(new.len());
         for (index, event) in new.clone().zip(&timeline.events[new.clone()]) {
             let mut marks = self.sweep.marks(event);
             self.boundaries.mark(&mut marks, || timeline.detail(index).order);
+            if marks.kind == 0 {
+                self.orders.push(index);
+            }
             self.marks.push(marks);
         }
         let (events, marks) = (&timeline.events[new.clone()], &self.marks[new.clone()]);
         let of = |(index, (event, marks))| Step { event, timeline, index, marks };
         let steps = || new.clone().zip(events.iter().zip(marks)).map(of);
-        each_step!(self, steps(), step;
-            recency.observe(&step);
+        // Most events are no orders: who asks about these alone is not shown the others.
+        let (all_marks, orders) = (&self.marks, &self.orders);
+        let of_order = |&index: &usize| of((index, (&timeline.events[index], &all_marks[index])));
+        let order_steps = || orders.iter().map(of_order);
+        if let (Some(cadence), Some(first)) = (&mut self.cadence, marks.first()) {
+            cadence.know_since(first.day);
+        }
+        each_step!(self, order_steps(), step;
             purchases.observe(self.sweep.discount, &step);
             cadence.observe(&step);
             first_order.observe(&step);
+        );
+        if let Some(purchases) = &mut self.purchases
+            && purchases.counts_others()
+        {
+            steps().for_each(|step| purchases.observe_other(&step));
+        }
+        if let Some(declared) = &mut self.declared
+            && self.sweep.declared.keeps_events()
+        {
+            steps().for_each(|step| declared.observe(&self.sweep.declared, &step));
+        }
+        each_step!(self, steps(), step;
+            recency.observe(&step);
             activity.observe(&step);
             decay.observe(&step);
             clock.observe(&step);
@@ -426,7 +453,6 @@ impl Walker<'_> {
             response.observe(&step);
             sequence.observe(&self.sweep.sequence, &step);
             numbers.observe(&self.sweep.numbers, &step);
-            declared.observe(&self.sweep.declared, &step);
         );
     }
 
@@ -452,7 +478,7 @@ impl Walker<'_> {
             sequence.emit(plan, as_of, &mut row);
             numbers.emit(as_of, &mut row);
             attributes.emit(&self.sweep.attributes, timeline.attributes_at(as_of), &mut row);
-            declared.emit(&self.sweep.declared, as_of, &mut row);
+            declared.emit(&self.sweep.declared, as_of, events, &mut row);
         );
         assert_eq!(row.next, row.values.len(), "every declared feature is emitted");
         if let Some(wanted) = &self.sweep.wanted {

@@ -1,6 +1,6 @@
 //! What has a customer done in the last days, weeks and months, compared with before?
 
-use super::catalogue::{Declarations, Plan, Unit};
+use super::catalogue::{Declarations, Kind, Plan, Unit};
 use super::sweep::{Marks, Row};
 use crate::time::Day;
 use crate::timeline::Event;
@@ -98,13 +98,34 @@ pub(super) struct State {
     kinds: Vec<OfKind>,
     /// Of the events looked back over so far.
     so_far: Vec<OfKind>,
+    /// Number of features before those that compare windows, and whether any of them is wanted: without, of the kinds of
+    /// events the order event alone counts.
+    of_windows: usize,
+    wants_windows: bool,
+}
+
+/// Number of features of one window.
+fn of_window(plan: &Plan) -> usize {
+    let has_money = |kind: &Kind| usize::from(kind.has_money);
+    let others: usize = plan.kinds[1..].iter().map(|kind| 1 + has_money(kind)).sum();
+    4 + has_money(&plan.kinds[0]) + others
 }
 
 impl State {
+    /// `wanted` tells it of every feature of the family.
+    pub(super) fn new(plan: &Plan, wanted: &[bool]) -> Self {
+        let of_windows = plan.windows.len() * of_window(plan);
+        Self { of_windows, wants_windows: wanted[..of_windows].contains(&true), ..Self::default() }
+    }
+
+    fn width(&self, plan: &Plan) -> usize {
+        if self.wants_windows { plan.kinds.len() } else { 1 }
+    }
+
     /// Looks back over the events before `as_of`, newest first, as far as the longest window: each window is what has
     /// been seen when its end is passed.
     fn fill(&mut self, plan: &Plan, as_of: Day, events: &[Event], marks: &[Marks]) {
-        let width = plan.kinds.len();
+        let width = self.width(plan);
         self.totals.clear();
         self.kinds.clear();
         self.so_far.clear();
@@ -126,9 +147,13 @@ impl State {
             totals.order_lines += u32::from(marks.is_order_line);
             totals.events += 1;
             totals.active_days += u32::from(marks.begins_day);
-            if let Some(of) = self.so_far.get_mut(marks.kind as usize) {
+            let value = if event.value.is_nan() { 0.0 } else { event.value };
+            if width == 1 {
+                // Without a jump that nobody foresees; a sum that begins with 0 is never -0, so that + 0 changes nothing.
+                self.so_far[0].value += if marks.kind == 0 { value } else { 0.0 };
+            } else if let Some(of) = self.so_far.get_mut(marks.kind as usize) {
                 of.count += 1;
-                of.value += if event.value.is_nan() { 0.0 } else { event.value };
+                of.value += value;
             }
         }
         while self.totals.len() < plan.windows.len() {
@@ -140,9 +165,12 @@ impl State {
     pub(super) fn emit(&mut self, plan: &Plan, as_of: Day, events: &[Event], marks: &[Marks], row: &mut Row) {
         self.fill(plan, as_of, events, marks);
         let has_money = plan.kinds[0].has_money;
-        let width = plan.kinds.len();
+        let width = self.width(plan);
         let spend = |window: usize| self.kinds[window * width].value;
-        for (window, totals) in self.totals.iter().enumerate() {
+        if !self.wants_windows {
+            row.skip(self.of_windows);
+        }
+        for (window, totals) in self.totals.iter().enumerate().filter(|_| self.wants_windows) {
             row.push(f64::from(totals.orders));
             row.push(f64::from(totals.order_lines));
             if has_money {
