@@ -108,7 +108,7 @@ fn fit_here(options: FitOptions, observer: &dyn Observer) -> Result<FitResult, E
     let (timelines, data) = read_timelines(&reading, observer)?;
     let as_of = options.as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let rows_to = options.export_features.as_deref().filter(|_| !options.dry_run);
-    let trained = training::train(&options.config, &timelines, as_of, rows_to, observer)?;
+    let trained = training::train(&options.config, &timelines, as_of, rows_to, &options.budget, observer)?;
     for warning in report::together(&trained.warnings) {
         observer.warn(&warning);
     }

@@ -77,7 +77,8 @@ impl Explain for SplitError {
                 "needed: {} days of history and a label window of {}, {needed} days in all",
                 self.min_history, self.horizon
             ),
-            "History begins with the event that the target is about: sign-ups and visits before it do not count.".into(),
+            "History begins with the event that the target is about: sign-ups and visits before it do not count."
+                .into(),
             "No bundle was written.".into(),
         ]
     }

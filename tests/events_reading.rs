@@ -458,6 +458,22 @@ fn batches_do_not_depend_on_threads_or_on_the_cut_of_row_groups() {
     assert!(customers(&cut.0) == customers(&one.0));
     let known = |(_, summary): &(Vec<EventBatch>, ReadSummary)| (summary.used, summary.future_rows, summary.last_time);
     assert_eq!(known(&cut), known(&one));
+
+    // Small pieces, as with little memory: small batches, of the same rows.
+    let limit = ReadLimit { as_of: Some(Day::of_wall(1_700_000_000_000_000 + 600_000_000_000)), settle_days: 0 };
+    let events = Events::open(std::slice::from_ref(&long), &Config::default()).unwrap();
+    let mut reader = events.reader(limit, None).unwrap().in_pieces_of(1 << 16);
+    let mut batches = Vec::new();
+    while let Some(round) = reader.next_round().unwrap() {
+        assert!(round.iter().map(EventBatch::len).sum::<usize>() <= rayon::current_num_threads() << 16);
+        batches.extend(round);
+    }
+    assert!(customers(&batches) == customers(&one.0));
+    let values = |batches: &[EventBatch]| -> Vec<f64> {
+        batches.iter().flat_map(|batch| batch.value.clone().unwrap()).collect()
+    };
+    assert!(values(&batches) == values(&one.0));
+    assert_eq!(serde_json::to_string(&reader.finish().unwrap()).unwrap(), serde_json::to_string(&one.1).unwrap());
 }
 
 #[test]

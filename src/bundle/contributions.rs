@@ -437,7 +437,7 @@ mod tests {
     use crate::models::occurrence_features::tests::{orders, timelines};
     use crate::progress::Silent;
     use crate::time::Day;
-    use crate::timeline::Timelines;
+    use crate::timeline::{Budget, Timelines};
     use crate::training::train;
 
     const AS_OF: Day = Day(300);
@@ -451,7 +451,7 @@ mod tests {
                     [target.orders]\nkind = \"count\"\nhorizon_days = 40\n\
                     [target.value]\nkind = \"amount\"\nhorizon_days = 40\n";
         let config = Config::parse(text, std::path::Path::new("test.toml")).unwrap();
-        (train(&config, &timelines, AS_OF, None, &Silent).unwrap().parameters, timelines)
+        (train(&config, &timelines, AS_OF, None, &Budget::default(), &Silent).unwrap().parameters, timelines)
     }
 
     /// Looks at the rows of every customer, part by part.

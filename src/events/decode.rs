@@ -93,6 +93,8 @@ pub(crate) struct Plan {
     pub keeps_texts: bool,
     /// Whether the days of rows that become no events are needed.
     pub keeps_moments: bool,
+    /// Rows of a Parquet file that one thread decodes at a time, and that a round holds for each thread.
+    pub piece_rows: usize,
 }
 
 /// When a row happened and was received; together they tell from which day on it is known.

@@ -11,7 +11,7 @@ use super::detect;
 use super::error::EventsError;
 use super::extras::{self, ExtraColumn, ExtraKind, Seen};
 use super::formats::delimited::{self, Delimiter, Lines, Row, Stretch};
-use super::formats::parquet::{ParquetFile, cell_type};
+use super::formats::parquet::{PIECE_ROWS, ParquetFile, cell_type};
 use super::formats::{self, Format, ndjson};
 use super::input::Input;
 use super::mapping::Mapping;
@@ -246,6 +246,7 @@ impl Events {
             keeps_rows: is_checked || has(Role::EventId),
             keeps_texts: is_checked,
             keeps_moments: false,
+            piece_rows: PIECE_ROWS,
             extras: Vec::new(),
         }
     }
@@ -341,7 +342,7 @@ impl Events {
         };
         match &self.access[index] {
             Access::Parquet(parquet) => {
-                'pieces: for piece in parquet.pieces() {
+                'pieces: for piece in parquet.pieces(PIECE_ROWS) {
                     for batch in parquet.read(file, piece, &[at])? {
                         if take(columns::sample(batch?.column(0)).map_err(|source| damaged(file, source))?) {
                             break 'pieces;
@@ -483,7 +484,7 @@ fn inspect_parquet(file: &EventFile, n_rows: usize) -> Result<Inspected, EventsE
             cells: Vec::new(),
         })
         .collect();
-    let piece = parquet.pieces().into_iter().find(|piece| piece.rows > 0);
+    let piece = parquet.pieces(PIECE_ROWS).into_iter().find(|piece| piece.rows > 0);
     if let Some(mut piece) = piece.filter(|_| n_rows > 1) {
         piece.rows = piece.rows.min(n_rows);
         for (at, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.cell_type != CellType::Other) {

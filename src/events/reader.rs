@@ -11,6 +11,7 @@ use super::decode::{Decoded, Moment, Plan, retain};
 use super::error::EventsError;
 use super::exact::ExactSum;
 use super::fingerprints::{FileFingerprint, Fingerprints};
+use super::formats::parquet::PIECE_ROWS;
 use super::open::Events;
 use super::rejects::{Reject, RejectReason, Rejects, shortened};
 use super::schema::Role;
@@ -156,9 +157,21 @@ impl EventReader<'_> {
         Ok(self)
     }
 
+    /// The same reading, with so many rows of Parquet files at most decoded at a time by each thread: less memory, a little
+    /// more work. What is read is the same.
+    pub fn in_pieces_of(mut self, rows: usize) -> Self {
+        self.rounds.plan.piece_rows = rows.clamp(1, PIECE_ROWS);
+        self
+    }
+
+    /// Number of ids of events that were met, by which repeated ones are known.
+    pub fn ids(&self) -> usize {
+        self.ids.len()
+    }
+
     /// The batches of the next few stretches, in file order, none of them empty; `None` at the end.
     /// Each is of at most 131,072 rows or about 4 MiB of text; together they are of about a million rows, or
-    /// 8 MiB of text, for each thread.
+    /// 8 MiB of text, for each thread, unless pieces are made smaller.
     ///
     /// # Errors
     /// A file that cannot be read on. Unusable rows are no error here.

@@ -40,11 +40,11 @@ pub(crate) enum Raw {
 
 impl Raw {
     /// Work and memory that it takes, in rows of Parquet.
-    fn weight(&self) -> usize {
+    fn weight(&self, plan: &Plan) -> usize {
         match self {
             Self::Piece { piece, .. } => piece.rows,
             Self::Unknown { .. } => 1,
-            Self::Text { .. } => PIECE_ROWS / 2, // 4 MiB of lines take their time
+            Self::Text { .. } => plan.piece_rows.min(PIECE_ROWS / 2), // 4 MiB of lines take their time
         }
     }
 }
@@ -80,7 +80,7 @@ impl<'a> Cutter<'a> {
     pub fn cut(&mut self, plan: &Plan, n: usize) -> Result<Vec<Raw>, EventsError> {
         let mut stretches = Vec::new();
         let mut weight = 0;
-        while weight < n * PIECE_ROWS {
+        while weight < n * plan.piece_rows {
             let next = match &mut self.open {
                 Some(Open::Pieces { pieces }) => match pieces.next() {
                     Some(Raw::Piece { file, piece, .. }) => {
@@ -99,7 +99,7 @@ impl<'a> Cutter<'a> {
             };
             match next {
                 Some(raw) => {
-                    weight += raw.weight();
+                    weight += raw.weight(plan);
                     stretches.push(raw);
                 }
                 None => self.open = None,
@@ -116,7 +116,7 @@ impl<'a> Cutter<'a> {
                     Some(newness) => Raw::Unknown { file, piece, newness },
                     None => Raw::Piece { file, piece, ahead: None },
                 };
-                let pieces: Vec<Raw> = parquet.pieces().into_iter().map(raw).collect();
+                let pieces: Vec<Raw> = parquet.pieces(plan.piece_rows).into_iter().map(raw).collect();
                 return Ok(Open::Pieces { pieces: pieces.into_iter() });
             }
             Access::Delimited(delimiter) => Some(*delimiter),

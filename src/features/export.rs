@@ -1,6 +1,7 @@
 //! Feature tables as files, for any other tool.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,9 +18,9 @@ use crate::error::Error;
 use crate::events::Digits;
 use crate::progress::Observer;
 use crate::sink::{FileFormat, Sink};
-use crate::storage;
+use crate::storage::{self, PartitionWriter};
 use crate::time::Day;
-use crate::timeline::{CustomerId, Partition, SpillError, Timelines};
+use crate::timeline::{CustomerId, Part, Partition, SpillError, Timelines};
 
 /// What is written, and how.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +43,36 @@ pub(crate) struct Exported {
 /// Batches that are built side by side before they are written, for each thread.
 const BATCHES_AHEAD: usize = 2;
 
-/// Rows of a batch at most; a part of the timelines with more rows gives several.
+/// Rows of a batch at most.
 const BATCH_ROWS: usize = 8192;
 
+/// Bytes of a batch, about: wide rows make shorter ones.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Rows of a batch of so many columns, but for those of a customer at more days than that.
+fn batch_rows(width: usize, is_double: bool) -> usize {
+    (BATCH_BYTES / (value_bytes(is_double) * width.max(1))).clamp(1, BATCH_ROWS)
+}
+
+fn value_bytes(is_double: bool) -> usize {
+    if is_double { size_of::<f64>() } else { size_of::<f32>() }
+}
+
+/// Bytes that an export of so many rows takes beside the timelines: batches that are being built, and the row group that is being
+/// encoded.
+pub(crate) fn export_bytes(width: usize, most_rows: usize, options: &ExportOptions, format: FileFormat) -> usize {
+    let row = value_bytes(options.is_double) * width + ROW_BYTES;
+    let rows = batch_rows(width, options.is_double).max(options.as_ofs.len());
+    let ahead = (BATCHES_AHEAD * rayon::current_num_threads()).max(1);
+    let group = if format == FileFormat::Parquet { PartitionWriter::GROUP_ROWS } else { 0 };
+    row * ((ahead * rows).min(most_rows) + group.min(most_rows))
+}
+
+/// Bytes of a row beside its values: the id and the day.
+const ROW_BYTES: usize = 32;
+
 /// Writes the features of everyone who is known at each day: rows by the customer's stable hash, then by day.
-/// Memory: two batches of 8,192 rows a thread, one encoded row group, and what the timelines take.
+/// Memory: two batches of 8 MiB a thread, one encoded row group, and what the timelines take.
 pub(crate) fn export(
     timelines: &Timelines,
     sweep: &Sweep,
@@ -105,23 +131,31 @@ fn write(
 ) -> Result<Exported, Error> {
     let schema = schema(features, config, options.is_double);
     let mut rows = vec![0u64; options.as_ofs.len()];
+    let of_batch = (batch_rows(sweep.width(), options.is_double) / options.as_ofs.len().max(1)).max(1);
+    let ahead = (BATCHES_AHEAD * rayon::current_num_threads()).max(1);
+    let total = timelines.customers() as u64;
+    let mut done = 0;
     for stretch in timelines.stretches() {
-        let ahead = (BATCHES_AHEAD * rayon::current_num_threads()).max(1);
-        for start in stretch.clone().step_by(ahead) {
-            let some = start..(start + ahead).min(stretch.end);
-            let build = |index: usize| {
-                let part = timelines.part(index)?;
-                Ok(batches(&part, sweep, &schema, options))
+        let parts: Vec<Part> =
+            stretch.into_par_iter().map(|index| timelines.part(index)).collect::<Result<_, SpillError>>()?;
+        let customers = |part| {
+            let n = Partition::customers(part);
+            (0..n).step_by(of_batch).map(move |start| (part, start..(start + of_batch).min(n)))
+        };
+        let pieces: Vec<(&Partition, Range<usize>)> = parts.iter().flat_map(|part| customers(part)).collect();
+        for pieces in pieces.chunks(ahead) {
+            let build = |walker: &mut Walker, (part, customers): &(&Partition, Range<usize>)| {
+                batch(part, customers.clone(), walker, sweep.width(), &schema, options)
             };
-            let built: Vec<(Vec<RecordBatch>, Vec<u64>)> =
-                some.clone().into_par_iter().map(build).collect::<Result<_, SpillError>>()?;
-            for (batches, counts) in built {
+            let built: Vec<(RecordBatch, Vec<u64>)> = pieces.par_iter().map_init(|| sweep.walker(), build).collect();
+            for (batch, counts) in built {
                 rows.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
                 if let Some(sink) = &mut sink {
-                    batches.iter().try_for_each(|batch| sink.write(batch))?;
+                    sink.write(&batch)?;
                 }
             }
-            observer.advance(some.end as u64, timelines.parts() as u64);
+            done += pieces.iter().map(|(_, customers)| customers.len() as u64).sum::<u64>();
+            observer.advance(done, total);
         }
     }
     Ok(Exported { rows: rows.iter().sum(), rows_by_as_of: options.as_ofs.iter().copied().zip(rows).collect() })
@@ -157,10 +191,6 @@ impl Columns {
         };
         let tile = Vec::with_capacity(TILE_ROWS * width);
         Self { ids: StringBuilder::new(), as_ofs: Vec::with_capacity(rows), width, tile, values }
-    }
-
-    fn rows(&self) -> usize {
-        self.as_ofs.len()
     }
 
     fn push(&mut self, id: CustomerId, as_of: Day, row: &[f64]) {
@@ -212,35 +242,24 @@ fn nulls<T: Copy>(values: &[T], is_missing: impl Fn(T) -> bool) -> Option<NullBu
     any.then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |row| !is_missing(values[row]))))
 }
 
-/// Rows of a part in batches, and how many there are of each day.
-fn batches(
+/// Rows of some customers of a part, and how many there are of each day.
+fn batch(
     part: &Partition,
-    sweep: &Sweep,
+    customers: Range<usize>,
+    walker: &mut Walker,
+    width: usize,
     schema: &SchemaRef,
     options: ExportOptions,
-) -> (Vec<RecordBatch>, Vec<u64>) {
+) -> (RecordBatch, Vec<u64>) {
     let mut counts = vec![0u64; options.as_ofs.len()];
-    let mut walker: Walker = sweep.walker();
-    let mut batches = Vec::new();
-    let empty = |left: usize| {
-        let rows = (left * options.as_ofs.len()).min(BATCH_ROWS + options.as_ofs.len());
-        Columns::new(sweep.width(), rows, options.is_double)
-    };
-    let mut columns = empty(part.customers());
-    for customer in 0..part.customers() {
+    let mut columns = Columns::new(width, customers.len() * options.as_ofs.len(), options.is_double);
+    for customer in customers {
         walker.walk(part.timeline(customer), options.as_ofs, |request, row| {
             counts[request] += 1;
             columns.push(part.id(customer), options.as_ofs[request], row);
         });
-        if columns.rows() >= BATCH_ROWS {
-            let full = std::mem::replace(&mut columns, empty(part.customers() - customer - 1));
-            batches.push(full.finish(schema));
-        }
     }
-    if columns.rows() > 0 {
-        batches.push(columns.finish(schema));
-    }
-    (batches, counts)
+    (columns.finish(schema), counts)
 }
 
 /// The ending of a file's name is none that can be written.

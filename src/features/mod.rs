@@ -43,7 +43,7 @@ pub use attributes::{Attribute, AttributeKind};
 pub use catalogue::{Feature, Group, Kind, Plan, Unit, slug, slugs};
 pub use contact::{ContactPoint, Contacts};
 pub(crate) use declared::unheard_events;
-pub(crate) use export::{ExportOptions, export, feature_field};
+pub(crate) use export::{ExportOptions, export, export_bytes, feature_field};
 pub use inputs::{DeclaredError, ExtraUse};
 pub(crate) use inputs::{Inputs, uses_of_extras};
 pub use plans::Plans;

@@ -90,6 +90,15 @@ impl FeatureTable {
         Ok(Self { keys, values })
     }
 
+    /// Number of rows of [`FeatureTable::build`].
+    ///
+    /// # Errors
+    /// Timelines on disk that cannot be read back.
+    pub fn count(timelines: &Timelines, requests: &[RowRequest]) -> Result<usize, SpillError> {
+        let of_part = |rows: usize, part: &Partition| rows + keys_of(0, part, requests).len();
+        timelines.fold_parts(|| 0, of_part, |a, b| a + b)
+    }
+
     /// The same of one part, on the calling thread. `index` is the number of the part.
     pub fn build_part(index: usize, part: &Partition, sweep: &Sweep, requests: &[RowRequest]) -> Self {
         let keys = keys_of(index, part, requests);

@@ -8,7 +8,7 @@ use super::places::{Destination, finish_all};
 use super::{Reading, day_after, read_timelines};
 use crate::config::Config;
 use crate::error::Error;
-use crate::features::{ExportOptions, Plan, Sweep, export};
+use crate::features::{ExportOptions, Plan, Sweep, export, export_bytes};
 use crate::lists::{ListFiles, Lists};
 use crate::progress::Observer;
 use crate::report::format;
@@ -131,6 +131,11 @@ fn build_here(options: &BuildOptions, observer: &dyn Observer) -> Result<Built, 
         as_ofs: &as_ofs,
         is_double: options.is_double,
     };
+    if let Some(out) = export_options.out {
+        let rows = timelines.customers() * as_ofs.len();
+        let bytes = export_bytes(features.len(), rows, &export_options, FileFormat::of_path(out)?);
+        options.budget.check_after("features while they are written", bytes as f64, timelines.held())?;
+    }
     let exported = export(&timelines, &sweep, &features, &options.config, export_options, observer)?;
     Ok(Built {
         file: (!options.dry_run).then(|| options.out.clone()),

@@ -7,13 +7,13 @@ use rayon::prelude::*;
 use super::stored;
 use crate::config::Config;
 use crate::error::{Error, ExitCode, Explain, Reason};
-use crate::events::{Events, ExtraColumn, ExtraKind, ReadLimit, ReadSummary, Role};
+use crate::events::{EventReader, Events, ExtraColumn, ExtraKind, ReadLimit, ReadSummary, Role};
 use crate::features::{AttributeKind, Inputs, unheard_events};
 use crate::lists::{Applied, Lists};
 use crate::progress::Observer;
 use crate::time::Day;
 use crate::timeline::{
-    Attributes, AttributesBuilder, Budget, TimelineBuilder, TimelineError, TimelineStore, Timelines,
+    Attributes, AttributesBuilder, Budget, TimelineBuilder, TimelineError, TimelineStore, Timelines, set_bytes,
 };
 
 /// Which events are read, and how.
@@ -80,13 +80,21 @@ fn attribute_files(named: &[String], config: &Config) -> Vec<String> {
     if named.is_empty() && !path.is_empty() { vec![path.clone()] } else { named.to_vec() }
 }
 
+/// A reading that holds no more rows at a time than the budget allows.
+fn within<'a>(reader: EventReader<'a>, budget: &Budget) -> EventReader<'a> {
+    match budget.piece_rows() {
+        Some(rows) => reader.in_pieces_of(rows),
+        None => reader,
+    }
+}
+
 /// Attributes that may be seen at `as_of`, and the account of their rows.
 fn read_attributes(
     specs: &[String],
     reading: &Reading,
     observer: &dyn Observer,
 ) -> Result<(Attributes, ReadSummary), Error> {
-    let Reading { config, as_of, rejects, lists, .. } = *reading;
+    let Reading { config, as_of, rejects, lists, budget, .. } = *reading;
     let (table, has_validity) = Events::open_attributes(specs, config)?;
     observer.stage("reading attributes");
     let kind = |extra: &ExtraColumn| match extra.kind {
@@ -110,13 +118,17 @@ fn read_attributes(
         observer.note(note);
     }
     let rejects = rejects.map(|path| path.with_file_name("rejects-attributes.ndjson"));
-    let mut reader = table.reader(ReadLimit { as_of, settle_days: 0 }, rejects.as_deref())?.with_extras(&names)?;
+    let reader = table.reader(ReadLimit { as_of, settle_days: 0 }, rejects.as_deref())?.with_extras(&names)?;
+    let mut reader = within(reader, budget);
     let mut builder = AttributesBuilder::new(columns.clone(), has_validity);
     while let Some(mut batches) = reader.next_round()? {
         for batch in &mut batches {
             lists.apply(batch);
             builder.append(batch);
         }
+        let (done, total) = reader.progress();
+        let at_end = builder.bytes_to_finish() as f64 * (total as f64 / done.max(1) as f64).max(1.0);
+        budget.check_beside("the attributes", at_end)?;
     }
     let mut summary = reader.finish_any()?;
     lists.scrub(&mut summary)?;
@@ -238,7 +250,7 @@ pub(super) fn read_any(
 /// Reads every file.
 fn read_all(request: &stored::Request, attributes: Option<Attributes>) -> Result<Outcome, Error> {
     let stored::Request { events, inputs, lists, limit, rejects, budget, observer } = *request;
-    let mut reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
+    let mut reader = within(events.reader(limit, rejects)?.with_extras(&inputs.extras)?, budget);
     let mut builder = TimelineBuilder::within(budget.clone()).with_attributes(attributes);
     let mut is_first = true;
     let mut applied = Applied::default();
@@ -251,6 +263,8 @@ fn read_all(request: &stored::Request, attributes: Option<Attributes>) -> Result
         if std::mem::take(&mut is_first) && done > 0 {
             builder.expect(&batches, total as f64 / done as f64);
         }
+        budget.check_ids(reader.ids(), done as f64 / total.max(1) as f64)?;
+        builder.set_beside(set_bytes(reader.ids()));
         builder.append(&batches)?;
         observer.advance(done, total);
     }

@@ -345,6 +345,8 @@ fn score_day(
         exclusions: lists.exclusions.clone(),
         categories: options.categories,
     };
+    let bytes = scores::bytes(bundle, timelines.customers(), score.with_features);
+    options.budget.check_after("predictions of all customers", bytes as f64, timelines.held())?;
     scores::check_gates(bundle, timelines, &volume, &score)?; // before anything is written beside old partitions
     places.fetch_unjudged(judged.known_until)?;
     realised::update(&judged, timelines, observer)?;

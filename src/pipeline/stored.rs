@@ -19,7 +19,8 @@ use crate::lists::{Applied, Lists};
 use crate::progress::Observer;
 use crate::storage;
 use crate::timeline::{
-    Additions, Attributes, Budget, KnownAt, Stat, StoreError, StoredFile, TimelineBuilder, TimelineError, TimelineStore,
+    Additions, Attributes, Budget, KnownAt, Stat, StoreError, StoredFile, TimelineBuilder, TimelineError,
+    TimelineStore, set_bytes,
 };
 
 /// A file must have rested so long before it is read, or its bytes are compared the next time: times of files may be as
@@ -139,11 +140,12 @@ fn of_reading(request: &Request) -> Result<String, Error> {
 
 /// To decode all rows, known or not.
 fn plan(request: &Request) -> Result<Plan, Error> {
-    let Request { events, inputs, limit, .. } = *request;
+    let Request { events, inputs, limit, budget, .. } = *request;
     let names: Vec<&str> = inputs.extras.iter().map(String::as_str).collect();
     let mut plan = events.plan(ReadLimit { as_of: None, ..limit }, false);
     plan.extras = events.planned_extras(&names)?;
     plan.keeps_moments = true;
+    plan.piece_rows = budget.piece_rows().unwrap_or(plan.piece_rows);
     Ok(plan)
 }
 
@@ -302,6 +304,9 @@ fn ingest(request: &Request, store: &TimelineStore, listing: &Listing) -> Result
         if std::mem::take(&mut is_first) && done > 0 {
             builder.expect(&batches, total as f64 / done as f64);
         }
+        // They take twice as much as in a set: when each is known is kept, too.
+        budget.check_ids(2 * ids.len(), done as f64 / total.max(1) as f64)?;
+        builder.set_beside(set_bytes(2 * ids.len()));
         builder.append(&batches)?;
         observer.advance(done, total);
     }

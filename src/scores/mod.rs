@@ -36,7 +36,7 @@ use crate::bundle::Bundle;
 use crate::error::{Error, ExitCode, Explain, FileError, Reason};
 use crate::events::ReadSummary;
 use crate::progress::Observer;
-use crate::storage;
+use crate::storage::{self, PartitionWriter};
 use crate::time::Day;
 use crate::timeline::Timelines;
 
@@ -78,6 +78,17 @@ pub struct ScoreOptions {
 pub fn columns(bundle: &Bundle, with_features: bool) -> arrow::datatypes::SchemaRef {
     let features = if with_features { bundle.parameters.catalogue.features() } else { Vec::new() };
     schema::schema(&bundle.parameters, &bundle.manifest.config.currency, &features)
+}
+
+/// Bytes that a column takes of each customer, and the reasons for all predictions.
+const COLUMN_BYTES: usize = 10;
+const REASON_BYTES: usize = 112;
+
+/// Bytes that the scores of so many customers take, about: predictions, reasons, and the row group that is being written.
+pub(crate) fn bytes(bundle: &Bundle, customers: usize, with_features: bool) -> usize {
+    let predictions = COLUMN_BYTES * columns(bundle, false).fields().len() + REASON_BYTES;
+    let row = size_of::<f64>() * columns(bundle, with_features).fields().len();
+    customers * predictions + customers.min(PartitionWriter::GROUP_ROWS) * row
 }
 
 /// Scoring that cannot begin.

@@ -78,6 +78,12 @@ struct Rows {
     values: Vec<f64>,
 }
 
+impl Rows {
+    fn bytes(&self) -> usize {
+        8 * (self.starts.len() + self.valid_from.len() + self.values.len())
+    }
+}
+
 impl AttributesBuilder {
     /// For columns of these names and kinds. Without validity, rows have always held.
     pub fn new(columns: Vec<(String, AttributeKind)>, has_validity: bool) -> Self {
@@ -115,6 +121,11 @@ impl AttributesBuilder {
                 }
             }
         }
+    }
+
+    /// Bytes that the rows so far will take at most while they are put in order: as they came, and as they are kept.
+    pub fn bytes_to_finish(&self) -> usize {
+        self.customers.bytes() + 2 * 8 * (self.valid_from.len() + self.values.len()) + 4 * self.valid_from.len()
     }
 
     /// The rows in order.
@@ -194,8 +205,8 @@ impl Attributes {
     }
 
     /// Bytes that the rows and ids take.
-    pub(super) fn bytes(&self) -> usize {
-        self.customers.bytes() + 8 * (self.rows.starts.len() + self.rows.valid_from.len() + self.rows.values.len())
+    pub(crate) fn bytes(&self) -> usize {
+        self.customers.bytes() + self.rows.bytes()
     }
 
     /// The rows of some customers, in their order, and how many of these have any.
@@ -218,6 +229,10 @@ impl Attributes {
 }
 
 impl AttributesOfPart {
+    pub(super) fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
     pub(super) fn of(&self, customer: usize) -> AttributesOfCustomer<'_> {
         let Rows { starts, valid_from, values } = &self.0;
         let Some((&start, &end)) = starts.get(customer).zip(starts.get(customer + 1)) else {

@@ -9,10 +9,11 @@ use hashbrown::HashTable;
 use rayon::prelude::*;
 
 use super::attributes::Attributes;
+use super::budget::Budget;
 use super::customer::{CustomerId, Customers};
 use super::event::{Detail, Event, EventColumns, Shape};
 use super::sort::{Recode, sort_timelines};
-use super::spill::{Budget, Spill, SpillError};
+use super::spill::{Spill, SpillError};
 use super::vocabulary::Translated;
 use super::{NumberColumn, PARTITIONS, Store, Timelines, Vocabularies, Vocabulary};
 use crate::error::{ExitCode, Explain, Reason};
@@ -335,6 +336,8 @@ pub struct TimelineBuilder {
     budget: Budget,
     spill: Option<Spill>,
     attributes: Option<Attributes>,
+    /// Bytes that are kept elsewhere, and count against the budget.
+    beside: usize,
 }
 
 impl TimelineBuilder {
@@ -347,6 +350,11 @@ impl TimelineBuilder {
     pub fn with_attributes(mut self, attributes: Option<Attributes>) -> Self {
         self.attributes = attributes;
         self
+    }
+
+    /// Tells how many bytes are kept elsewhere: they count against the budget.
+    pub fn set_beside(&mut self, bytes: usize) {
+        self.beside = bytes;
     }
 
     /// Appends batches that follow all earlier ones in file order. All of a builder's batches have the same extras
@@ -417,7 +425,8 @@ impl TimelineBuilder {
         for (low, high) in grouped.iter().filter_map(|grouped| grouped.times) {
             self.times = Some(self.times.map_or((low, high), |(first, last)| (first.min(low), last.max(high))));
         }
-        let others = self.attributes.as_ref().map_or(0, Attributes::bytes)
+        let others = self.beside
+            + self.attributes.as_ref().map_or(0, Attributes::bytes)
             + batches.iter().map(EventBatch::bytes).sum::<usize>()
             + self.grouped.iter().map(Grouped::bytes).sum::<usize>();
         if let Some(limit) = self.budget.growing_bytes(others)

@@ -4,6 +4,7 @@
 //! never meet across partitions.
 
 mod attributes;
+mod budget;
 mod build;
 mod codec;
 mod customer;
@@ -25,12 +26,14 @@ use spill::Spilled;
 use store::View;
 
 pub use attributes::{AttributeColumn, Attributes, AttributesBuilder, ConflictingRows};
+pub use budget::{Budget, TooLittleMemory};
+pub(crate) use budget::{Held, set_bytes};
 pub use build::{TimelineBuilder, TimelineError};
 pub use customer::{CustomerId, customer_hash};
 pub use event::{Detail, Event, EventColumns, Timeline};
 pub use history::History;
 pub use orders::OrdersOfDay;
-pub use spill::{Budget, SpillError};
+pub use spill::SpillError;
 pub(crate) use store::{Additions, KnownAt, Stat, StoredFile};
 pub use store::{StoreError, StoreState, TimelineStore};
 pub use vocabulary::{Vocabularies, Vocabulary};
@@ -68,6 +71,11 @@ impl Partition {
     /// Stable hash of a customer's id (64 bits): the key of every sample and split.
     pub fn hash(&self, customer: usize) -> u64 {
         self.customers.hashes[customer]
+    }
+
+    fn bytes(&self) -> usize {
+        let starts = 8 * self.starts.len();
+        self.customers.capacity_bytes() + starts + self.events.capacity_bytes() + self.attributes.bytes()
     }
 
     /// Keeps what is known of the customers beside their events; of how many anything is.
@@ -167,6 +175,15 @@ impl Timelines {
             Store::Memory(partitions) => partitions.len(),
             Store::Spilled(spilled) => spilled.parts(),
             Store::Stored(view) => view.parts(),
+        }
+    }
+
+    /// What they hold of memory while something is made of them.
+    pub(crate) fn held(&self) -> Held {
+        match &self.store {
+            Store::Memory(partitions) => Held::All(partitions.iter().map(Partition::bytes).sum()),
+            Store::Spilled(spilled) => Held::Loaded { beside: spilled.beside() },
+            Store::Stored(view) => Held::Loaded { beside: view.beside() },
         }
     }
 

@@ -13,6 +13,7 @@ use bytesize::ByteSize;
 use rayon::prelude::*;
 
 use super::attributes::Attributes;
+use super::budget::Budget;
 use super::build::Growing;
 use super::codec::{self, Damaged};
 use super::event::{EventColumns, Shape};
@@ -21,51 +22,9 @@ use super::store::StoreError;
 use super::{PARTITIONS, Partition};
 use crate::error::{ExitCode, Explain};
 
-/// How much memory timelines may take, and where the rest goes.
-#[derive(Debug, Clone, Default)]
-pub struct Budget {
-    /// Bytes of the whole process; `None`: as many as there are.
-    pub bytes: Option<u64>,
-    /// Folder of the temporary file; the system's when absent.
-    pub folder: Option<PathBuf>,
-}
-
-/// Share of the budget that is planned with; the rest is for blocks being compressed and for what the allocator keeps.
-const PLANNED_SHARE: f64 = 0.7;
-
-/// Bytes of the program itself, of decoders, and of what the allocator keeps of batches that are done.
-const PROGRAM_BYTES: usize = 160 << 20;
-
-/// Share of the budget that timelines may take while they grow, however much else there is: less would be put aside
-/// in blocks too small to be worth it.
-const LEAST_SHARE: f64 = 0.125;
-
-/// Share of the budget that loaded partitions may take, all threads together.
-const LOADED_SHARE: f64 = 0.4;
-
 /// A partition being loaded takes this many times its events: the bytes of a block, its events, the merged ones, and
 /// the compressed bytes.
 const LOADING_FACTOR: f64 = 3.5;
-
-impl Budget {
-    /// Less than this cannot be kept: batches being decoded and blocks being compressed take about half of it.
-    pub const LEAST: ByteSize = ByteSize::mib(256);
-
-    /// Bytes that timelines may grow to beside so many others: what is being read and grouped, and kept anyway.
-    pub(super) fn growing_bytes(&self, others: usize) -> Option<usize> {
-        let budget = self.bytes? as f64;
-        let planned = (budget * PLANNED_SHARE) as usize;
-        Some(planned.saturating_sub(others + PROGRAM_BYTES).max((budget * LEAST_SHARE) as usize))
-    }
-
-    pub(super) fn loaded_bytes(&self) -> f64 {
-        self.bytes.map_or(f64::INFINITY, |bytes| bytes as f64 * LOADED_SHARE)
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.folder.clone().unwrap_or_else(std::env::temp_dir)
-    }
-}
 
 /// Timelines on disk that cannot be written or read back.
 #[derive(Debug, thiserror::Error)]
@@ -316,6 +275,11 @@ impl std::fmt::Debug for Spilled {
 impl Spilled {
     pub(super) fn parts(&self) -> usize {
         self.parts.len()
+    }
+
+    /// Bytes that stay in memory.
+    pub(super) fn beside(&self) -> usize {
+        self.attributes.as_ref().map_or(0, Attributes::bytes)
     }
 
     pub(super) fn at_once(&self) -> usize {

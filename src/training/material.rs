@@ -69,6 +69,43 @@ fn share_of(config: &Config, customers: usize, target: &Target, split: &Split, p
     share(most_rows(config, target), customers, cut_offs)
 }
 
+/// Bytes that training takes at most for each cell of the rows, measured (20 to 83): the rows themselves, those that targets select, what
+/// logistic models make of them, and bins.
+const CELL_BYTES: usize = 80;
+
+/// Bytes that the targets of one horizon take to be trained, about.
+pub(super) fn bytes_to_train(
+    config: &Config,
+    timelines: &Timelines,
+    plan: &Plan,
+    targets: &[Target],
+    splits: &[Split],
+    as_of: Day,
+) -> Result<usize, SpillError> {
+    let rows = FeatureTable::count(timelines, &requests(config, timelines.customers(), targets, splits, as_of))?;
+    Ok(CELL_BYTES * rows * plan.features().len())
+}
+
+/// Whose rows the targets ask for, at each of their cut-offs.
+fn requests(config: &Config, customers: usize, targets: &[Target], splits: &[Split], as_of: Day) -> Vec<RowRequest> {
+    let mut shares: std::collections::BTreeMap<Day, f64> = std::collections::BTreeMap::new();
+    for (target, split) in targets.iter().zip(splits) {
+        let mut want = |day: Day, purpose| {
+            let share = share_of(config, customers, target, split, purpose);
+            let wanted = shares.entry(day).or_insert(0.0);
+            *wanted = wanted.max(share);
+        };
+        split.train.iter().for_each(|&day| want(day, Purpose::Judged(Role::Train)));
+        split.ship.iter().for_each(|&day| want(day, Purpose::Shipped));
+        if !target.is_probability() {
+            want(as_of, Purpose::Now);
+        }
+        want(split.validate, Purpose::Judged(Role::Validate));
+        want(split.test, Purpose::Judged(Role::Test));
+    }
+    shares.into_iter().map(|(as_of, share)| RowRequest { as_of, share }).collect()
+}
+
 impl<'a> Material<'a> {
     pub(super) fn build(
         config: &'a Config,
@@ -78,23 +115,7 @@ impl<'a> Material<'a> {
         splits: &[Split],
         as_of: Day,
     ) -> Result<Self, SpillError> {
-        let customers = timelines.customers();
-        let mut shares: std::collections::BTreeMap<Day, f64> = std::collections::BTreeMap::new();
-        for (target, split) in targets.iter().zip(splits) {
-            let mut want = |day: Day, purpose| {
-                let share = share_of(config, customers, target, split, purpose);
-                let wanted = shares.entry(day).or_insert(0.0);
-                *wanted = wanted.max(share);
-            };
-            split.train.iter().for_each(|&day| want(day, Purpose::Judged(Role::Train)));
-            split.ship.iter().for_each(|&day| want(day, Purpose::Shipped));
-            if !target.is_probability() {
-                want(as_of, Purpose::Now);
-            }
-            want(split.validate, Purpose::Judged(Role::Validate));
-            want(split.test, Purpose::Judged(Role::Test));
-        }
-        let requests: Vec<RowRequest> = shares.into_iter().map(|(as_of, share)| RowRequest { as_of, share }).collect();
+        let requests = requests(config, timelines.customers(), targets, splits, as_of);
         let build = |plan: &Plan| FeatureTable::build(timelines, &Sweep::new(plan, timelines), &requests);
         let table = build(plan)?;
         let names: Vec<&str> = targets.iter().flat_map(Target::eligible_features).chain(BASIS).collect();

@@ -33,7 +33,7 @@ use crate::progress::Observer;
 use crate::report::{FeatureNote, TargetReport, TargetRules};
 use crate::split::{self, Role, Scheme, Split};
 use crate::time::{Day, Horizon};
-use crate::timeline::Timelines;
+use crate::timeline::{Budget, Timelines};
 use crate::{error::Error, split::SplitError};
 
 use beginnings::Beginnings;
@@ -73,6 +73,7 @@ pub fn train(
     timelines: &Timelines,
     as_of: Day,
     rows_to: Option<&Path>,
+    budget: &Budget,
     observer: &dyn Observer,
 ) -> Result<Trained, Error> {
     let beginnings = Beginnings::of(timelines)?;
@@ -153,6 +154,14 @@ pub fn train(
         let (some_targets, some_splits): (Vec<Target>, Vec<Split>) =
             indices.iter().map(|&index| (targets[index].clone(), splits[index].clone())).unzip();
         observer.stage(&format!("building features for {horizon} days"));
+        if budget.bytes.is_some() {
+            let bytes = material::bytes_to_train(config, timelines, &plan, &some_targets, &some_splits, as_of)?;
+            budget.check_after(
+                "rows to learn from (`[training] max_rows` makes them fewer)",
+                bytes as f64,
+                timelines.held(),
+            )?;
+        }
         let mut material = Material::build(config, timelines, &plan, &some_targets, &some_splits, as_of)?;
         observer.note(&format!("{} feature rows at {} cut-offs, {horizon} days", material.rows(), material.cut_offs()));
         for &index in &indices {

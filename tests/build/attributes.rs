@@ -1,9 +1,10 @@
 //! What is known of customers beside their events.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::Float64Type;
 use bellwether::config::Config;
 use bellwether::error::{Error, ExitCode};
@@ -12,6 +13,7 @@ use bellwether::pipeline::{self, BuildOptions, FitOptions, RunOptions};
 use bellwether::progress::Observer;
 use bellwether::progress::Silent;
 use bellwether::timeline::Budget;
+use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
 use super::{config, options, read, shop};
@@ -280,4 +282,30 @@ fn a_bundle_learns_from_attributes_and_says_when_they_are_not_given() {
     let missing =
         pipeline::catalogue(std::slice::from_ref(&events), &[], &lean, as_of, &Budget::default(), &Silent).unwrap_err();
     assert!(missing.to_text().contains("attributes.csv"), "{}", missing.to_text());
+}
+
+#[test]
+fn attributes_that_the_budget_does_not_hold_are_refused_with_one_that_does() {
+    const ROWS: i64 = 40_000;
+    let files = Files::new();
+    let id: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS));
+    let number: ArrayRef = Arc::new(Float64Array::from_iter_values((0..ROWS).map(|row| (row % 7) as f64)));
+    let names: Vec<String> = (0..140).map(|column| format!("number {column}")).collect();
+    let columns = names.iter().map(|name| (name.as_str(), Arc::clone(&number)));
+    let table = RecordBatch::try_from_iter(std::iter::once(("customer_id", id)).chain(columns)).unwrap();
+    let file = File::create(files.path("wide.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, table.schema(), None).unwrap();
+    writer.write(&table).unwrap();
+    writer.close().unwrap();
+    let within = |mebibytes: u64| {
+        let budget = Budget { bytes: Some(mebibytes << 20), folder: None };
+        pipeline::build(&BuildOptions { budget, ..files.options("wide.parquet", "f.parquet") }, &Silent)
+    };
+    let error = within(256).unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Usage);
+    assert!(error.to_string().starts_with("the attributes take "), "{error}");
+    assert!(!Path::new(&files.path("f.parquet")).exists());
+    let hint = error.explain().hints().remove(0);
+    let advised = hint.strip_prefix("give `--memory ").and_then(|hint| hint.strip_suffix("MiB` or more"));
+    assert!(within(advised.expect("a size").parse().unwrap()).is_ok(), "{hint}");
 }

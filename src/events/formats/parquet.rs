@@ -23,7 +23,8 @@ use crate::storage::remote::Chunks;
 /// Rows of a batch, whatever the machine, so that batches are the same everywhere.
 const BATCH_ROWS: usize = 1 << 17;
 /// Rows of a piece, which one thread decodes batch by batch: as many as most writers put into a row group.
-/// Pieces of a longer row group skip the pages before theirs, and read its dictionaries again.
+/// Pieces of a longer row group skip the pages before theirs, and read its dictionaries again. Where memory is bounded,
+/// pieces are smaller.
 pub(crate) const PIECE_ROWS: usize = 8 * BATCH_ROWS;
 
 /// Bytes at the end of an object that are fetched for its index.
@@ -135,14 +136,14 @@ impl ParquetFile {
         self.metadata.metadata().row_groups().iter().map(|group| group.num_rows().max(0) as u64).sum()
     }
 
-    /// The file in pieces, in order.
-    pub fn pieces(&self) -> Vec<Piece> {
+    /// The file in pieces of at most so many rows, in order.
+    pub fn pieces(&self, most_rows: usize) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let mut first_row = 1;
         for (row_group, group) in self.metadata.metadata().row_groups().iter().enumerate() {
             let n_rows = group.num_rows().max(0) as usize;
-            for skip in (0..n_rows).step_by(PIECE_ROWS) {
-                let rows = PIECE_ROWS.min(n_rows - skip);
+            for skip in (0..n_rows).step_by(most_rows) {
+                let rows = most_rows.min(n_rows - skip);
                 pieces.push(Piece { row_group, skip, rows, first_row: first_row + skip as u64 });
             }
             first_row += n_rows as u64;

@@ -38,8 +38,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::attributes::Attributes;
+use super::budget::Budget;
 use super::build::{TimelineError, partition_of};
-use super::spill::{Budget, SpillError};
+use super::spill::SpillError;
 use super::{CustomerId, NumberColumn, PARTITIONS, Partition, Store, Timelines};
 use crate::error::{Error, FileError};
 use crate::events::ledger::FileLedger;

@@ -12,7 +12,8 @@ use super::{Counts, TimelineStore, View};
 use crate::error::Error;
 use crate::report::format::count;
 use crate::time::Day;
-use crate::timeline::spill::{Budget, SpillError};
+use crate::timeline::budget::Budget;
+use crate::timeline::spill::SpillError;
 
 /// What a store holds.
 #[derive(Debug, Clone, Serialize)]

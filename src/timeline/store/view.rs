@@ -122,6 +122,11 @@ impl View {
         self.parts.len()
     }
 
+    /// Bytes that stay in memory.
+    pub(crate) fn beside(&self) -> usize {
+        self.attributes.as_ref().map_or(0, Attributes::bytes)
+    }
+
     pub(crate) fn at_once(&self) -> usize {
         self.at_once
     }

@@ -14,8 +14,9 @@ use crate::error::{Error, FileError};
 use crate::events::ledger::FileLedger;
 use crate::storage;
 use crate::time::Day;
+use crate::timeline::budget::Budget;
 use crate::timeline::event::EventColumns;
-use crate::timeline::spill::{Budget, SpillError};
+use crate::timeline::spill::SpillError;
 use crate::timeline::{NO_CATEGORY, NO_CODE, Partition, Store, Timelines, Vocabularies};
 
 /// Parts that are encoded before they are written, so that what waits for the disk stays small.
