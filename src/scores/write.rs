@@ -66,6 +66,15 @@ fn salt(text: &str) -> u64 {
     crate::timeline::customer_hash(text)
 }
 
+/// The first bytes of a text as a number: texts whose numbers differ are ordered as these are. Most comparisons of a sort need no more
+/// than it, and it lies beside what is sorted.
+fn opening(text: &str) -> u128 {
+    let mut bytes = [0; size_of::<u128>()];
+    let n = text.len().min(bytes.len());
+    bytes[..n].copy_from_slice(&text.as_bytes()[..n]);
+    u128::from_be_bytes(bytes)
+}
+
 fn missing<T>(rank: T) -> Option<T>
 where
     T: PartialEq + Default,
@@ -80,15 +89,15 @@ impl<'a> Table<'a> {
         tellers: &'a [(usize, Teller)],
         with_features: bool,
     ) -> Self {
-        let mut order: Vec<Place> = partitions
-            .iter()
-            .flat_map(|scores| {
-                (0..scores.hashes.len()).map(|row| Place { partition: scores.partition, row: row as u32 })
-            })
-            .collect();
+        let of_part = |scores: &PartitionScores| -> Vec<(u128, Place)> {
+            let place = |row: usize| Place { partition: scores.partition, row: row as u32 };
+            (0..scores.hashes.len()).map(|row| (opening(scores.ids.value(row)), place(row))).collect()
+        };
+        let mut order: Vec<(u128, Place)> = partitions.par_iter().flat_map_iter(of_part).collect();
         let columns = bundle.parameters.targets.iter().flat_map(|fitted| fitted.target.columns()).collect();
         let id = |place: &Place| partitions[place.partition as usize].ids.value(place.row as usize);
-        order.par_sort_unstable_by(|a, b| id(a).cmp(id(b)));
+        order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| id(&a.1).cmp(id(&b.1))));
+        let order = order.into_iter().map(|(_, place)| place).collect();
         Self { bundle, partitions, order, columns, tellers, with_features }
     }
 
@@ -161,11 +170,15 @@ impl<'a> Table<'a> {
         let values = self.gather(|scores| &scores.predictions[column]);
         let stages = self.gather(|scores| &scores.stages);
         let mut in_stage = vec![0u8; values.len()];
-        let mut names = stages.clone();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let rows: Vec<usize> = (0..values.len()).filter(|&row| stages[row] == name).collect();
+        // A handful: whichever comes first is looked for first.
+        let mut rows_of: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (row, &stage) in stages.iter().enumerate() {
+            match rows_of.iter_mut().find(|(name, _)| *name == stage) {
+                Some((_, rows)) => rows.push(row),
+                None => rows_of.push((stage, vec![row])),
+            }
+        }
+        for (_, rows) in rows_of {
             let of_stage: Vec<f64> = rows.iter().map(|&row| values[row]).collect();
             for (row, rank) in rows.into_iter().zip(percentiles(&of_stage)) {
                 in_stage[row] = rank;
@@ -408,16 +421,21 @@ impl<'a> Table<'a> {
         let groups = &targets[target].target.groups;
         let (mut names, mut probabilities) = (Vec::new(), Vec::new());
         let (mut lengths, mut valid) = (Vec::new(), Vec::new());
+        let mut ranked: Vec<(usize, f64)> = Vec::with_capacity(groups.len());
         for &place in places {
             let (scores, row) = self.scores(place);
-            let mut ranked: Vec<(usize, f64)> =
-                (0..groups.len()).map(|group| (group, scores.predictions[first + group][row])).collect();
+            ranked.clear();
+            ranked.extend((0..groups.len()).map(|group| (group, scores.predictions[first + group][row])));
             ranked.retain(|(_, probability)| !probability.is_nan());
             valid.push(!ranked.is_empty());
-            ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            ranked.truncate(TOP_CATEGORIES);
+            let before = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+            if ranked.len() > TOP_CATEGORIES {
+                ranked.select_nth_unstable_by(TOP_CATEGORIES - 1, before);
+                ranked.truncate(TOP_CATEGORIES);
+            }
+            ranked.sort_unstable_by(before);
             lengths.push(ranked.len());
-            for (group, probability) in ranked {
+            for &(group, probability) in &ranked {
                 names.push(groups[group].name.as_str());
                 probabilities.push(probability);
             }

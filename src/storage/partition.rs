@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
@@ -23,7 +23,7 @@ use crate::error::FileError;
 /// Writes one Parquet file whose bytes depend on schema, metadata and rows alone, however the rows come in
 /// batches. Columns are encoded side by side.
 ///
-/// zstd level 3; [`PartitionWriter::GROUP_ROWS`] rows a row group, which bounds the memory of writer and reader:
+/// zstd level 1; [`PartitionWriter::GROUP_ROWS`] rows a row group, which bounds the memory of writer and reader:
 /// one row group of encoded columns. It writes in place: put it into a folder of [`replace_folder`].
 ///
 /// ```
@@ -62,17 +62,14 @@ impl PartitionWriter {
     /// # Errors
     /// When the file cannot be created or a column has a type that Parquet lacks.
     pub fn create(path: &Path, schema: SchemaRef, metadata: &[(&str, &str)]) -> Result<Self, FileError> {
-        let level = ZstdLevel::try_new(3).map_err(|error| at(path)(error))?;
+        let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| at(path)(error))?;
         let pairs = metadata.iter().map(|&(key, value)| KeyValue::new(key.to_string(), value.to_string())).collect();
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
             .set_max_row_group_row_count(Some(Self::GROUP_ROWS))
             .set_key_value_metadata(Some(pairs));
-        for field in schema.fields() {
-            // Hardly two predictions are equal: a dictionary of them is built only to be given up.
-            if field.data_type() == &DataType::Float64 {
-                properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
-            }
+        for column in without_dictionary(&schema) {
+            properties = properties.set_column_dictionary_enabled(column, false);
         }
         let file = File::create(path).map_err(FileError::at("create", path))?;
         let (file, groups) = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties.build()))
@@ -96,7 +93,15 @@ impl PartitionWriter {
     /// When the system cannot write, or the schema differs.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), FileError> {
         self.rows += batch.num_rows() as u64;
-        self.whole.push_batch(batch.clone()).map_err(|error| at(&self.path)(error.into()))?;
+        let mut rest = batch.clone();
+        // What comes in whole batches is not copied.
+        while self.whole.is_empty() && rest.num_rows() >= Self::BATCH_ROWS {
+            self.encode(&rest.slice(0, Self::BATCH_ROWS)).map_err(at(&self.path))?;
+            rest = rest.slice(Self::BATCH_ROWS, rest.num_rows() - Self::BATCH_ROWS);
+        }
+        if rest.num_rows() > 0 {
+            self.whole.push_batch(rest).map_err(|error| at(&self.path)(error.into()))?;
+        }
         self.pass_on()
     }
 
@@ -154,6 +159,31 @@ impl PartitionWriter {
         group.close()?;
         Ok(())
     }
+}
+
+/// Of score files level 3 takes a fifth more of the time of writing, and saves 4 % of the bytes.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Columns whose values hardly ever repeat: a dictionary of them is built only to be given up.
+fn without_dictionary(schema: &SchemaRef) -> Vec<ColumnPath> {
+    fn walk(field: &Field, mut path: Vec<String>, found: &mut Vec<ColumnPath>) {
+        path.push(field.name().clone());
+        match field.data_type() {
+            DataType::Float64 => found.push(ColumnPath::new(path)),
+            // The values of reasons; feature columns are counts for the most part.
+            DataType::Float32 if path.len() > 1 => found.push(ColumnPath::new(path)),
+            DataType::Utf8 if field.name() == "customer_id" => found.push(ColumnPath::new(path)),
+            DataType::List(item) => {
+                path.push("list".to_string()); // as Parquet calls the level between
+                walk(item, path, found);
+            }
+            DataType::Struct(fields) => fields.iter().for_each(|field| walk(field, path.clone(), found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    schema.fields().iter().for_each(|field| walk(field, Vec::new(), &mut found));
+    found
 }
 
 /// Keeps the kind of the system's answer (a full disk, say) that parquet wraps.

@@ -127,7 +127,8 @@ impl Table<'_> {
         })
     }
 
-    /// Writes all rows and returns how many. Memory: 2 bytes a customer and group, and the ranks of one group.
+    /// Writes all rows and returns how many. Memory: 2 bytes a customer and group, and the ranks of one
+    /// group a thread.
     fn write_categories(
         &self,
         path: &Path,
@@ -142,6 +143,7 @@ impl Table<'_> {
         let sums = self.sums();
         let contact: Vec<Contact> = self.order.par_iter().map(|&place| self.contact(place)).collect();
         let (mut first, mut written, mut audiences) = (0, 0, Vec::new());
+        let at_once = rayon::current_num_threads().max(1);
         for fitted in &self.bundle.parameters.targets {
             let columns = first..first + fitted.columns.len();
             first = columns.end;
@@ -149,16 +151,26 @@ impl Table<'_> {
                 continue;
             }
             let in_customer = self.ranks_in_customer(columns.clone());
-            for (index, column) in columns.enumerate() {
+            let group = |(index, column): (usize, usize)| {
                 let (count, sum) = sums[column];
                 let base = if count > 0 { sum / count as f64 } else { 0.0 };
-                let group = Group { target: &fitted.target, index, column, name: &self.columns[column], base };
-                let (rows, audience) = self.group(&group, &in_customer, &contact, options);
-                for chunk in rows.rows.chunks(BATCH_ROWS) {
-                    writer.write(&self.category_batch(&group, chunk, rows.customers, &schema, as_of))?;
+                Group { target: &fitted.target, index, column, name: &self.columns[column], base }
+            };
+            let groups: Vec<Group> = columns.enumerate().map(group).collect();
+            // A few groups are ranked in parallel, and their rows written in order.
+            for groups in groups.chunks(at_once) {
+                let ranked: Vec<(Rows, Audience)> =
+                    groups.par_iter().map(|group| self.group(group, &in_customer, &contact, options)).collect();
+                for (group, (rows, audience)) in groups.iter().zip(ranked) {
+                    for stretch in rows.rows.chunks(at_once * BATCH_ROWS) {
+                        let batch =
+                            |rows_of: &[Row]| self.category_batch(group, rows_of, rows.customers, &schema, as_of);
+                        let batches: Vec<RecordBatch> = stretch.par_chunks(BATCH_ROWS).map(batch).collect();
+                        batches.iter().try_for_each(|batch| writer.write(batch))?;
+                    }
+                    written += rows.rows.len() as u64;
+                    audiences.push(audience);
                 }
-                written += rows.rows.len() as u64;
-                audiences.push(audience);
             }
         }
         writer.finish()?;
