@@ -429,10 +429,11 @@ pub(super) fn of_both(change: f64, [count, value]: [f64; 2], [count_before, valu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::{Listener, TargetScorer};
+    use crate::bundle::{Listener, TargetScorer, Workbench};
     use crate::config::Config;
     use crate::features::{FeatureTable, RowRequest, Sweep};
     use crate::models::blend::{Blend, Member, probability_of};
+    use crate::models::blocks::{BLOCK, Blocks, Sight};
     use crate::models::boosted::{BoostedTrees, Targets};
     use crate::models::occurrence_features::tests::{orders, timelines};
     use crate::progress::Silent;
@@ -506,9 +507,10 @@ mod tests {
     struct Heard(Vec<Vec<f64>>);
 
     impl Listener for Heard {
-        fn hear(&mut self, row: usize, _: &[f32], contributions: &[f64]) {
-            assert_eq!(row, self.0.len());
-            self.0.push(contributions.to_vec());
+        fn hear(&mut self, first: usize, sight: &Sight, contributions: &[[f64; BLOCK]]) {
+            assert_eq!(first, self.0.len());
+            let of = |lane: usize| contributions.iter().map(|of_place| of_place[lane]).collect();
+            self.0.extend((0..sight.rows()).map(of));
         }
     }
 
@@ -517,18 +519,21 @@ mod tests {
         let scorer = TargetScorer::new(parameters, fitted, true).unwrap();
         let own = rows.view().foresight.unwrap();
         let (features, foreseen) = rows.columns.view().split_at(Axis(1), own);
-        let features = features.to_owned();
-        let mut heard = Heard::default();
-        let scores = scorer.score(features.view(), Some(foreseen), rows.view().tenure, Some(&mut heard)).unwrap();
+        let features = Blocks::of(features);
+        let (mut heard, mut bench) = (Heard::default(), Workbench::default());
+        let tenure = rows.view().tenure;
+        let scores = scorer.score(&features, Some(foreseen), tenure, &mut bench, Some(&mut heard)).unwrap();
         let want = fitted.columns[0].scores(&rows.view()).unwrap().unwrap();
         assert_eq!(scores.predictions[0], want, "the same bits");
-        let again = scorer.score(features.view(), Some(foreseen), rows.view().tenure, None).unwrap();
+        let again = scorer.score(&features, Some(foreseen), tenure, &mut bench, None).unwrap();
         assert_eq!(again.predictions[0], want);
+        assert_eq!(heard.0.len(), want.len());
         for (row, heard) in heard.0.iter().enumerate() {
             let mut want = found.contributions.row(row).to_vec();
             want.resize(heard.len(), 0.0);
             for (source, (got, want)) in heard.iter().zip(want).enumerate() {
                 assert!((got - want).abs() <= 1e-9 * want.abs().max(1.0), "row {row}, source {source}: {got} {want}");
+                assert!(*got == 0.0 || scorer.told().contains(&(source as u32)), "source {source}");
             }
         }
     }

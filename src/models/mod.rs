@@ -15,6 +15,7 @@
 //! `probabilities`. `tests/model_contract.rs` holds every estimator to this page.
 
 pub mod blend;
+pub mod blocks;
 pub mod boosted;
 pub mod btyd;
 pub mod calibrate;

@@ -16,6 +16,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{ABREAST, Sight};
 use super::{CHUNK_ROWS, FitError, find_value};
 
 /// Beyond this skewness a column may be transformed; an exponential has 2, a normal 0, a uniform 0.
@@ -130,19 +131,30 @@ impl Preparation {
         Ok(out)
     }
 
-    /// [`apply`](Self::apply) to rows of finite or missing values that lie one after another, on the calling thread; `out` has
-    /// [`n_columns`](Self::n_columns) places for each.
-    pub fn apply_rows(&self, rows: &[f32], out: &mut [f64]) {
-        if rows.is_empty() {
-            return;
-        }
-        for (row, out) in rows.chunks_exact(self.features).zip(out.chunks_exact_mut(self.n_columns())) {
-            let (values, indicators) = out.split_at_mut(self.values.len());
-            for (out, column) in values.iter_mut().zip(&self.values) {
-                *out = column.standardised(row[column.feature]);
+    /// [`apply`](Self::apply) to the rows of a block, on the calling thread: of each [`ABREAST`] rows one column after another, each of
+    /// [`n_columns`](Self::n_columns). The block has no infinity and as many columns as the features of the fit.
+    pub fn apply_block(&self, sight: &Sight, out: &mut Vec<[f64; ABREAST]>) {
+        let (n, stretches) = (self.n_columns(), sight.lanes() / ABREAST);
+        out.clear();
+        out.resize(stretches * n, [0.0; ABREAST]);
+        for (place, column) in self.values.iter().enumerate() {
+            let ValueColumn { feature, logarithm, mean, deviation } = *column;
+            for (raw, out) in sight.column(feature).chunks_exact(ABREAST).zip(out.iter_mut().skip(place).step_by(n)) {
+                for (out, &raw) in out.iter_mut().zip(raw) {
+                    *out = f64::from(raw);
+                }
+                if logarithm {
+                    out.iter_mut().for_each(|out| *out = if out.is_nan() { *out } else { signed_ln(*out) });
+                }
+                for out in out.iter_mut() {
+                    let prepared = (*out - mean) / deviation;
+                    *out = if out.is_nan() { 0.0 } else { prepared };
+                }
             }
-            for (out, feature) in indicators.iter_mut().zip(&self.indicators) {
-                *out = f64::from(u8::from(row[*feature].is_nan()));
+        }
+        for (place, &feature) in (self.values.len()..).zip(&self.indicators) {
+            for (raw, out) in sight.column(feature).chunks_exact(ABREAST).zip(out.iter_mut().skip(place).step_by(n)) {
+                out.iter_mut().zip(raw).for_each(|(out, raw)| *out = f64::from(u8::from(raw.is_nan())));
             }
         }
     }
@@ -402,6 +414,32 @@ mod tests {
         assert!(matches!(Preparation::fit(flat.view()), Err(FitError::NoUsableFeatures { features: 2 })));
         assert!(matches!(Preparation::fit(Array2::zeros((0, 2)).view()), Err(FitError::NoRows)));
         assert!(matches!(Preparation::fit(Array2::zeros((2, 0)).view()), Err(FitError::NoUsableFeatures { .. })));
+    }
+
+    #[test]
+    fn a_block_is_prepared_as_its_rows_are() {
+        use crate::models::blocks::{BLOCK, Blocks};
+        let cell = |(row, column): (usize, usize)| match (row * 7 + column * 3) % 11 {
+            0 => NAN,
+            1 => -(row as f32) / 3.0,
+            2 => 1e-4 * row as f32,
+            3 => 5000.0 + row as f32,
+            n => (n * row / 40) as f32,
+        };
+        let features = Array2::from_shape_fn((150, 5), cell);
+        let preparation = Preparation::fit(features.view()).unwrap();
+        assert!(preparation.values().iter().any(|column| column.logarithm) && !preparation.indicators().is_empty());
+        let want = preparation.apply(features.view()).unwrap();
+        let (blocks, n) = (Blocks::of(features.view()), preparation.n_columns());
+        let mut out = vec![[3.0; ABREAST]; 7];
+        for first in (0..150).step_by(BLOCK) {
+            let sight = blocks.sight(first, &[]);
+            preparation.apply_block(&sight, &mut out);
+            for lane in 0..sight.rows() {
+                let got = (0..n).map(|column| out[lane / ABREAST * n + column][lane % ABREAST]);
+                assert!(got.eq(want.row(first + lane).iter().copied()), "row {}", first + lane);
+            }
+        }
     }
 
     #[test]

@@ -1,21 +1,23 @@
 //! Predictions of one partition: the bundle's models applied to the rows of a day.
 
-use std::sync::Arc;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, StringArray};
+use arrow::array::{Array, StringArray, StringBuilder};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 use super::reasons::{Reason, Teller, explained_targets};
 use super::stages::Rhythm;
-use crate::bundle::{FittedColumn, Listener, Parameters, TargetScorer};
+use crate::bundle::{FittedColumn, Listener, Parameters, TargetScorer, Workbench};
 use crate::error::Error;
-use crate::features::{FeatureTable, Plan, RowRequest, Silence, Sweep};
+use crate::features::{Feature, FeatureTable, Plan, RowRequest, Silence, Sweep};
 use crate::labels::EligibleRows;
 use crate::lists::Exclusions;
+use crate::models::blocks::{BLOCK, Blocks};
 use crate::models::occurrence::{Expectation, SubjectReader};
 use crate::models::occurrence_features::foreseen;
 use crate::time::{Day, Horizon};
-use crate::timeline::{History, Partition, Timelines};
+use crate::timeline::{CustomerId, History, Partition, Timelines};
 use crate::training::quantity;
 
 /// Everything that is predicted of the customers of one partition who are known at `as_of`.
@@ -108,7 +110,7 @@ pub(super) struct PartColumns {
     ids: StringArray,
     basis: Array2<f32>,
     /// One for each plan of the targets.
-    plans: Vec<Array2<f32>>,
+    plans: Vec<Blocks>,
     /// Of each plan what says who its targets are about.
     eligible: Vec<Array2<f32>>,
     catalogue: Option<Arc<Array2<f32>>>,
@@ -142,6 +144,25 @@ impl Outlook<'_> {
     }
 }
 
+/// Where the features come from that say who the targets of a plan are about.
+enum About<'a> {
+    /// They are features of the plan: their places.
+    Columns(Vec<usize>),
+    /// The plan leaves some of them out.
+    Sweep(Sweep<'a>),
+}
+
+impl<'a> About<'a> {
+    fn of(plan: &Plan, eligible: &'a Plan, timelines: &'a Timelines) -> Self {
+        let features = plan.features();
+        let place = |feature: &Feature| features.iter().position(|known| known.name == feature.name);
+        match eligible.features().iter().map(place).collect() {
+            Some(places) => Self::Columns(places),
+            None => Self::Sweep(Sweep::new(eligible, timelines)),
+        }
+    }
+}
+
 /// A bundle's models made ready for one set of timelines and one day.
 pub(super) struct Predictor<'a> {
     parameters: &'a Parameters,
@@ -150,7 +171,7 @@ pub(super) struct Predictor<'a> {
     /// What the models of each plan see.
     sweeps: Vec<Sweep<'a>>,
     /// What says who the targets of each plan are about.
-    eligible_sweeps: Vec<Sweep<'a>>,
+    about: Vec<About<'a>>,
     /// What is written beside the scores.
     catalogue: Option<Sweep<'a>>,
     request: RowRequest,
@@ -163,6 +184,15 @@ pub(super) struct Predictor<'a> {
     scorers: Vec<TargetScorer<'a>>,
     /// Of each target that is explained.
     tellers: Vec<(usize, Teller)>,
+    memory: Mutex<Memory>,
+}
+
+/// Memory that parts have used and further parts will use again: as much as is in use at a time.
+#[derive(Default)]
+struct Memory {
+    rows: Vec<Vec<f32>>,
+    blocks: Vec<Vec<[f32; BLOCK]>>,
+    benches: Vec<Workbench>,
 }
 
 impl<'a> Predictor<'a> {
@@ -181,14 +211,18 @@ impl<'a> Predictor<'a> {
             .targets
             .iter()
             .map(|fitted| EligibleRows::new(fitted.target.eligible.as_ref(), &basis.eligible[fitted.plan].features()));
-        let sweeps = |plans: &'a [Plan]| plans.iter().map(|plan| Sweep::new(plan, timelines)).collect();
         let order_model =
             parameters.occurrences.iter().position(|model| model.subject.is_order && model.subject.category.is_none());
         Ok(Self {
             parameters,
             basis: Sweep::new(&basis.catalogue, timelines),
-            sweeps: sweeps(&parameters.plans),
-            eligible_sweeps: sweeps(&basis.eligible),
+            sweeps: parameters.plans.iter().map(|plan| Sweep::new(plan, timelines)).collect(),
+            about: parameters
+                .plans
+                .iter()
+                .zip(&basis.eligible)
+                .map(|(plan, of)| About::of(plan, of, timelines))
+                .collect(),
             catalogue: with_features.then(|| Sweep::new(&parameters.catalogue, timelines)),
             request,
             exclusions,
@@ -211,6 +245,7 @@ impl<'a> Predictor<'a> {
                 .map(|fitted| TargetScorer::new(parameters, fitted, false))
                 .collect::<Result<_, _>>()?,
             tellers: Vec::new(),
+            memory: Mutex::default(),
         })
     }
 
@@ -232,7 +267,11 @@ impl<'a> Predictor<'a> {
 
     /// Scores of the customers of a part, which is number `index`.
     pub(super) fn part(&self, index: usize, part: &Partition) -> Result<PartitionScores, Error> {
-        self.scores(&self.columns(index, part))
+        let known = self.columns(index, part);
+        let scores = self.scores(&known);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.blocks.extend(known.plans.into_iter().map(Blocks::into_columns));
+        scores
     }
 
     /// What is known of the customers of a part, which is number `index`: what scores are made from.
@@ -244,13 +283,41 @@ impl<'a> Predictor<'a> {
             let of = |&customer: &usize| reader.history(part.timeline(customer), self.request.as_of);
             customers.iter().map(of).collect()
         };
+        let mut ids = StringBuilder::with_capacity(customers.len(), 8 * customers.len());
+        for &customer in &customers {
+            match part.id(customer) {
+                CustomerId::Text(text) => ids.append_value(text),
+                number => {
+                    let _ = write!(ids, "{number}"); // into memory, which has no errors
+                    ids.append_value("");
+                }
+            }
+        }
+        // Every table has the same customers in the same order: a row depends on what is known, not on the plan.
+        let of_plan = |(sweep, about): (&Sweep, &About)| {
+            let lend =
+                |memory: &mut Memory| (memory.rows.pop().unwrap_or_default(), memory.blocks.pop().unwrap_or_default());
+            let (rows, blocks) = lend(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner));
+            let table = FeatureTable::build_part_in(rows, index, part, sweep, &[self.request]);
+            let eligible = match about {
+                About::Columns(places) => {
+                    let shape = (table.keys.len(), places.len());
+                    Array2::from_shape_fn(shape, |(row, place)| table.values[[row, places[place]]])
+                }
+                About::Sweep(sweep) => build(sweep).values,
+            };
+            let blocks = Blocks::of_in(blocks, table.view());
+            let (rows, _) = table.values.into_raw_vec_and_offset();
+            self.memory.lock().unwrap_or_else(PoisonError::into_inner).rows.push(rows);
+            (blocks, eligible)
+        };
+        let (plans, eligible) = self.sweeps.iter().zip(&self.about).map(of_plan).unzip();
         PartColumns {
             partition: index as u32,
             hashes: customers.iter().map(|&customer| part.hash(customer)).collect(),
-            ids: customers.iter().map(|&customer| Some(part.id(customer).to_string())).collect(),
-            // Every table has the same customers in the same order: a row depends on what is known, not on the plan.
-            plans: self.sweeps.iter().map(|sweep| build(sweep).values).collect(),
-            eligible: self.eligible_sweeps.iter().map(|sweep| build(sweep).values).collect(),
+            ids: ids.finish(),
+            plans,
+            eligible,
             catalogue: self.catalogue.as_ref().map(|sweep| Arc::new(build(sweep).values)),
             histories: self.readers.iter().map(histories_of).collect(),
             basis: basis.values,
@@ -263,16 +330,20 @@ impl<'a> Predictor<'a> {
         let rows = basis.view();
         let tenure: Vec<f32> = rows.column(self.positions.tenure).to_vec();
         let mut outlook = Outlook { parameters: self.parameters, as_of: self.request.as_of, known: Vec::new() };
-        let mut predictions = Vec::new();
+        let bench = self.memory.lock().unwrap_or_else(PoisonError::into_inner).benches.pop();
+        let (mut predictions, mut bench) = (Vec::new(), bench.unwrap_or_default());
         let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); self.tellers.len()];
         for (target, (fitted, eligible)) in self.parameters.targets.iter().zip(&self.eligible).enumerate() {
             let holds = |row: ArrayView1<f32>| eligible.holds(row.as_slice().expect("rows are contiguous"));
             let is_eligible: Vec<bool> = about[fitted.plan].axis_iter(Axis(0)).map(holds).collect();
-            let rows = plans[fitted.plan].view();
+            let rows = &plans[fitted.plan];
             let told = self.tellers.iter().position(|(explained, _)| *explained == target);
             let reasons = told.map(|place| &mut reasons[place]);
-            predictions.extend(self.target(target, &is_eligible, rows, &tenure, histories, &mut outlook, reasons)?);
+            let found =
+                self.target(target, &is_eligible, rows, &tenure, histories, &mut outlook, &mut bench, reasons)?;
+            predictions.extend(found);
         }
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).benches.push(bench);
         let column = |index: usize| rows.column(index).iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
         let positions = &self.positions;
         let order_days = column(positions.order_days);
@@ -348,10 +419,11 @@ impl<'a> Predictor<'a> {
         &self,
         target: usize,
         is_eligible: &[bool],
-        rows: ArrayView2<f32>,
+        rows: &Blocks,
         tenure: &[f32],
         histories: &[Vec<Option<History>>],
         outlook: &mut Outlook,
+        bench: &mut Workbench,
         reasons: Option<&mut Vec<Reason>>,
     ) -> Result<Vec<Vec<f64>>, Error> {
         let (fitted, scorer) = (&self.parameters.targets[target], &self.scorers[target]);
@@ -362,9 +434,9 @@ impl<'a> Predictor<'a> {
             Some(model) => Some(outlook.foreseen(model, target.horizon, &histories[model])?),
             None => None,
         };
-        let mut choice = teller.map(|teller| teller.choice(rows.nrows()));
+        let mut choice = teller.map(|teller| teller.choice(rows.rows()));
         let listener = choice.as_mut().map(|choice| choice as &mut dyn Listener);
-        let scores = scorer.score(rows, foreseen, tenure, listener)?;
+        let scores = scorer.score(rows, foreseen, tenure, bench, listener)?;
         if let (Some(reasons), Some(choice)) = (reasons, choice) {
             *reasons = choice.into_reasons();
         }

@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use crate::bundle::{FittedTarget, Listener, Parameters, TargetScorer};
 use crate::config::TargetKind;
 use crate::features::{Feature, Lexicon, Silence, Words};
+use crate::models::blocks::{BLOCK, Sight};
 use crate::models::occurrence_inputs;
 
 /// Reasons of a prediction.
@@ -72,7 +73,7 @@ pub(super) struct Teller {
     /// The name of each place.
     names: Vec<String>,
     words: Vec<Words>,
-    /// Places, idea by idea.
+    /// Places that may have a contribution, idea by idea.
     by_idea: Vec<u32>,
     /// Where each idea ends among them.
     ends: Vec<u32>,
@@ -90,14 +91,14 @@ impl Teller {
         let usual = |place: usize| fitted.reference.as_ref().and_then(|known| *known.usual.get(place)?);
         let words: Vec<Words> =
             features.iter().enumerate().map(|(place, feature)| lexicon.words(feature, usual(place))).collect();
-        let mut ideas: Vec<&str> = words.iter().map(|words| words.idea.as_str()).collect();
-        ideas.sort_unstable();
-        ideas.dedup();
-        let (mut by_idea, mut ends) = (Vec::with_capacity(words.len()), Vec::with_capacity(ideas.len()));
-        for idea in ideas {
-            by_idea.extend((0..words.len()).filter(|&place| words[place].idea == idea).map(|place| place as u32));
-            ends.push(by_idea.len() as u32);
-        }
+        let idea = |place: u32| words[place as usize].idea.as_str();
+        let mut by_idea = scorer.told().to_vec();
+        by_idea.sort_by_key(|&place| idea(place)); // stable: places of an idea keep their order
+        let ends = by_idea.chunk_by(|&a, &b| idea(a) == idea(b)).scan(0, |end, places| {
+            *end += places.len() as u32;
+            Some(*end)
+        });
+        let ends = ends.collect();
         Self { names: features.into_iter().map(|feature| feature.name).collect(), words, by_idea, ends }
     }
 
@@ -106,40 +107,51 @@ impl Teller {
         Choice { teller: self, reasons: Vec::with_capacity(rows * MOST_REASONS) }
     }
 
-    /// The ideas that moved a prediction most, the strongest first.
-    fn choose(&self, columns: &[f32], contributions: &[f64]) -> [Reason; MOST_REASONS] {
-        let mut best = [(0.0f64, usize::MAX); MOST_REASONS];
+    /// Adds the reasons of the rows of a block to `reasons`: the ideas that moved a prediction most, the strongest first.
+    fn choose(&self, sight: &Sight, contributions: &[[f64; BLOCK]], reasons: &mut Vec<Reason>) {
+        let mut best = [[(0.0f64, usize::MAX); MOST_REASONS]; BLOCK];
         let mut from = 0;
         for (idea, &to) in self.ends.iter().enumerate() {
             let places = &self.by_idea[from as usize..to as usize];
             from = to;
-            let effect = places.iter().fold(0.0, |sum, &place| sum + contributions[place as usize]);
-            if effect.abs() > best[MOST_REASONS - 1].0.abs() {
-                best[MOST_REASONS - 1] = (effect, idea);
-                // Of equals the first stays first.
-                for place in (1..MOST_REASONS).rev() {
-                    if best[place].0.abs() > best[place - 1].0.abs() {
-                        best.swap(place, place - 1);
+            let mut effects = [0.0; BLOCK];
+            let effects = &mut effects[..sight.lanes()];
+            for &place in places {
+                effects.iter_mut().zip(&contributions[place as usize]).for_each(|(sum, more)| *sum += more);
+            }
+            for (best, &effect) in best.iter_mut().zip(&effects[..sight.rows()]) {
+                if effect.abs() > best[MOST_REASONS - 1].0.abs() {
+                    best[MOST_REASONS - 1] = (effect, idea);
+                    // Of equals the first stays first.
+                    for place in (1..MOST_REASONS).rev() {
+                        if best[place].0.abs() > best[place - 1].0.abs() {
+                            best.swap(place, place - 1);
+                        }
                     }
                 }
             }
         }
-        best.map(|(effect, idea)| {
-            let effect = (effect * PARTS).round() / PARTS;
-            if idea == usize::MAX || effect == 0.0 {
-                return NONE;
-            }
-            let from = idea.checked_sub(1).map_or(0, |before| self.ends[before]);
-            let places = &self.by_idea[from as usize..self.ends[idea] as usize];
-            let mut named = places[0];
-            for &place in places {
-                let more = contributions[place as usize] - contributions[named as usize];
-                if more * effect > 0.0 {
-                    named = place;
+        let one = |(lane, best): (usize, &[(f64, usize); MOST_REASONS])| {
+            best.map(|(effect, idea)| {
+                let effect = (effect * PARTS).round() / PARTS;
+                if idea == usize::MAX || effect == 0.0 {
+                    return NONE;
                 }
-            }
-            Reason { place: named, value: columns.get(named as usize).copied().unwrap_or(f32::NAN), effect }
-        })
+                let from = idea.checked_sub(1).map_or(0, |before| self.ends[before]);
+                let places = &self.by_idea[from as usize..self.ends[idea] as usize];
+                let mut named = places[0];
+                for &place in places {
+                    let more = contributions[place as usize][lane] - contributions[named as usize][lane];
+                    if more * effect > 0.0 {
+                        named = place;
+                    }
+                }
+                let is_column = (named as usize) < sight.width();
+                let value = if is_column { sight.column(named as usize)[lane] } else { f32::NAN };
+                Reason { place: named, value, effect }
+            })
+        };
+        reasons.extend(best[..sight.rows()].iter().enumerate().flat_map(one));
     }
 }
 
@@ -157,8 +169,8 @@ impl Choice<'_> {
 }
 
 impl Listener for Choice<'_> {
-    fn hear(&mut self, _: usize, columns: &[f32], contributions: &[f64]) {
-        self.reasons.extend(self.teller.choose(columns, contributions));
+    fn hear(&mut self, _: usize, sight: &Sight, contributions: &[[f64; BLOCK]]) {
+        self.teller.choose(sight, contributions, &mut self.reasons);
     }
 }
 
@@ -236,10 +248,12 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::features::{Plan, Unit};
+    use crate::models::blocks::Blocks;
     use crate::models::occurrence_features::tests::{orders, timelines};
     use crate::time::Day;
     use arrow::array::{Array, AsArray};
     use arrow::datatypes::Float32Type;
+    use ndarray::Array2;
 
     fn feature(name: &str, family: &str, unit: Unit, note: &str) -> Feature {
         Feature { name: name.into(), unit, note: note.into(), family: family.into(), columns: Vec::new() }
@@ -268,18 +282,31 @@ mod tests {
 
     const COLUMNS: [f32; 6] = [50.0, 63.0, 400.0, 3.0, 0.0, f32::NAN];
 
+    /// What is chosen of one row among others.
+    fn chosen_of(teller: &Teller, contributions: &[f64; 6]) -> [Reason; MOST_REASONS] {
+        let rows = Array2::from_shape_fn((3, 6), |(row, column)| if row == 1 { COLUMNS[column] } else { -1.0 });
+        let blocks = Blocks::of(rows.view());
+        let of_place = |place: usize| std::array::from_fn(|lane| if lane == 1 { contributions[place] } else { 5.0 });
+        let all: Vec<[f64; BLOCK]> = (0..6).map(of_place).collect();
+        let mut choice = teller.choice(3);
+        choice.hear(0, &blocks.sight(0, &[]), &all);
+        let reasons = choice.into_reasons();
+        assert_eq!(reasons.len(), 3 * MOST_REASONS);
+        [3, 4, 5].map(|place| reasons[place])
+    }
+
     #[test]
     fn what_tells_the_same_is_one_reason_and_the_strongest_come_first() {
         let teller = teller();
         // Silence 0.9, spend -1.1 + 0.25, tenure 0.3, visits -0.31.
-        let chosen = teller.choose(&COLUMNS, &[-1.1, 0.4, 0.3, 0.5, 0.25, -0.31]);
+        let chosen = chosen_of(&teller, &[-1.1, 0.4, 0.3, 0.5, 0.25, -0.31]);
         let told = chosen.map(|reason| (reason.place, reason.effect));
         assert_eq!(told, [(3, 0.9), (0, -0.85), (5, -0.31)]);
         // Of a direction the feature that did most, and what cancels out is no reason.
-        let chosen = teller.choose(&COLUMNS, &[0.2, 0.4, 0.0, -0.4, -0.1, 0.00004]);
+        let chosen = chosen_of(&teller, &[0.2, 0.4, 0.0, -0.4, -0.1, 0.00004]);
         assert_eq!(chosen[0], Reason { place: 0, value: 50.0, effect: 0.1 });
         assert!(chosen[1..].iter().all(|reason| reason.place == NONE.place), "{chosen:?}");
-        assert!(teller.choose(&COLUMNS, &[0.0; 6]).iter().all(|reason| reason.place == NONE.place));
+        assert!(chosen_of(&teller, &[0.0; 6]).iter().all(|reason| reason.place == NONE.place));
     }
 
     #[test]
@@ -287,7 +314,7 @@ mod tests {
         let teller = teller();
         let mut builder = ReasonsBuilder::new(&teller, 3);
         let silence = Silence { days_since_last: 63.0, usual_gap: 21.0 };
-        let chosen = teller.choose(&COLUMNS, &[-1.1, 0.4, 0.0, 0.5, 0.25, -0.31]);
+        let chosen = chosen_of(&teller, &[-1.1, 0.4, 0.0, 0.5, 0.25, -0.31]);
         builder.push(Some(&chosen), silence);
         builder.push(None, silence);
         builder.push(Some(&[NONE; MOST_REASONS]), silence);

@@ -8,15 +8,17 @@
 mod fit;
 mod scores;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, aview1};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::forest::Grove;
 use super::model::BoostedModel;
 use super::predict::Walker;
 use super::tree::Tree;
 use super::{Objective, first_infinity};
 use crate::models::FitError;
+use crate::models::blocks::{BLOCK, Sight};
 
 pub(super) use fit::fit;
 
@@ -84,38 +86,37 @@ impl TryFrom<StoredMany> for ManyModel {
 }
 
 /// The trees of a model of many outputs made ready for many rows, block by block on the calling thread.
+#[derive(Debug)]
 pub struct ManyForest<'a> {
     model: &'a ManyModel,
-    walker: Walker<'a>,
-    /// By node: the tree of its leaf, and where the leaf's values start.
-    starts: Vec<(u32, u32)>,
+    grove: Grove<'a>,
 }
 
 /// Rows that pass through all trees at a time.
 const ROWS: usize = 64;
 
 impl ManyForest<'_> {
-    /// Raw scores, row by row, of `rows`, each of as many values as the model has columns.
+    /// Raw scores of the rows of a block, row by row.
     ///
     /// # Panics
-    /// When `rows` holds other than a row for each row of scores.
-    pub fn raw(&self, rows: &[f32], scores: &mut [f64]) {
-        let (width, outputs) = (self.model.columns, self.model.outputs());
-        assert_eq!(rows.len() * outputs, scores.len() * width, "a row for each row of scores");
+    /// When the block has fewer columns than the model, or `scores` is of other rows.
+    pub fn raw(&self, sight: &Sight, scores: &mut [f64]) {
+        let (outputs, rows) = (self.model.outputs(), sight.rows());
+        assert!(
+            self.model.columns <= sight.width() && scores.len() == rows * outputs,
+            "a block of all columns and rows"
+        );
         scores.chunks_exact_mut(outputs).for_each(|scores| scores.copy_from_slice(&self.model.constants));
-        if width == 0 {
+        if self.model.columns == 0 {
             return; // no column, no split, and nothing learned beyond the constants
         }
-        for (rows, scores) in rows.chunks(ROWS * width).zip(scores.chunks_mut(ROWS * outputs)) {
-            let mut ends = [0u32; ROWS];
-            let ends = &mut ends[..rows.len() / width];
-            for tree in 0..self.walker.trees() {
-                self.walker.ends(tree, rows, width, ends);
-                for (scores, &end) in scores.chunks_exact_mut(outputs).zip(&*ends) {
-                    let (tree, start) = self.starts[end as usize];
-                    let values = &self.model.trees[tree as usize].values[start as usize..][..outputs];
-                    scores.iter_mut().zip(values).for_each(|(score, value)| *score += value);
-                }
+        let mut ends = [0; BLOCK];
+        for (number, tree) in self.model.trees.iter().enumerate() {
+            self.grove.ends(number, sight, &mut ends);
+            let leaves = self.grove.leaves(number);
+            for (scores, &end) in scores.chunks_exact_mut(outputs).zip(&ends) {
+                let values = &tree.values[leaves[end as usize] * outputs..][..outputs];
+                scores.iter_mut().zip(values).for_each(|(score, value)| *score += value);
             }
         }
     }
@@ -173,23 +174,37 @@ impl ManyModel {
             return Err(FitError::WrongWidth { expected: self.columns, got: rows.ncols() });
         }
         first_infinity(rows)?;
-        let mut scores = Array2::zeros((rows.nrows(), self.outputs()));
-        let forest = self.forest();
+        let (width, outputs) = (self.columns, self.outputs());
+        let mut scores = Array2::zeros((rows.nrows(), outputs));
+        let trees: Vec<&Tree> = self.trees.iter().map(|tree| &tree.tree).collect();
+        let walker = Walker::new(trees.iter().copied());
+        let starts = walker.by_node(&trees, (0, 0), |tree, leaf| (tree as u32, (leaf * outputs) as u32));
         let tasks = scores.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter();
         tasks.zip(rows.axis_chunks_iter(Axis(0), ROWS)).for_each(|(mut scores, rows)| {
+            scores.rows_mut().into_iter().for_each(|mut scores| scores.assign(&aview1(&self.constants)));
+            if width == 0 {
+                return; // no column, no split, and nothing learned beyond the constants
+            }
             let rows = rows.as_standard_layout();
             let rows = rows.as_slice().expect("a standard layout is contiguous");
-            forest.raw(rows, scores.as_slice_mut().expect("whole rows of a standard layout are contiguous"));
+            let scores = scores.as_slice_mut().expect("whole rows of a standard layout are contiguous");
+            let mut ends = [0u32; ROWS];
+            let ends = &mut ends[..rows.len() / width];
+            for tree in 0..walker.trees() {
+                walker.ends(tree, rows, width, ends);
+                for (scores, &end) in scores.chunks_exact_mut(outputs).zip(&*ends) {
+                    let (tree, start) = starts[end as usize];
+                    let values = &self.trees[tree as usize].values[start as usize..][..outputs];
+                    scores.iter_mut().zip(values).for_each(|(score, value)| *score += value);
+                }
+            }
         });
         Ok(scores)
     }
 
     /// The trees made ready for many rows.
     pub fn forest(&self) -> ManyForest<'_> {
-        let trees: Vec<&Tree> = self.trees.iter().map(|tree| &tree.tree).collect();
-        let walker = Walker::new(trees.iter().copied());
-        let starts = walker.by_node(&trees, (0, 0), |tree, leaf| (tree as u32, (leaf * self.outputs()) as u32));
-        ManyForest { model: self, walker, starts }
+        ManyForest { model: self, grove: Grove::new(self.trees.iter().map(|tree| &tree.tree)) }
     }
 
     /// What the outputs' scores are.

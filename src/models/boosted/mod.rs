@@ -24,6 +24,7 @@ mod bins;
 mod contributions;
 mod cuts;
 mod fit;
+mod forest;
 mod grow;
 mod grown;
 mod histogram;
@@ -46,11 +47,11 @@ use serde::{Deserialize, Serialize};
 use super::{CHUNK_ROWS, FitError, find_value};
 
 pub use bins::Binned;
+pub use forest::Forest;
 pub use lightgbm::LightGbmError;
 pub use many::{ManyForest, ManyModel, ManyTargets};
 pub use model::{BoostedModel, Importance};
 pub use objective::Objective;
-pub use predict::Forest;
 pub use tree::{Child, Leaf, Missing, Question, Split, Tree};
 
 /// Settings of a fit.

@@ -44,7 +44,7 @@ pub(super) struct Walker<'a> {
 }
 
 /// The largest `f32` up to `threshold`: for a `f32` x, x <= one exactly where x <= the other.
-fn as_f32(threshold: f64) -> f32 {
+pub(super) fn as_f32(threshold: f64) -> f32 {
     let nearest = threshold as f32;
     if f64::from(nearest) > threshold { nearest.next_down() } else { nearest }
 }
@@ -140,95 +140,7 @@ impl<'a> Walker<'a> {
     }
 }
 
-/// The trees of a model made ready for many rows, block by block on the calling thread.
-pub struct Forest<'a> {
-    model: &'a BoostedModel,
-    walker: Walker<'a>,
-    /// By node: what its leaf adds to the score.
-    values: Vec<f64>,
-    /// By node: where the contributions of the way to it stand in `changes`.
-    ways: Vec<(u32, u32)>,
-    /// Column, and by how much its questions on a way change the expected score.
-    changes: Vec<(u32, f64)>,
-}
-
-impl<'a> Forest<'a> {
-    pub(super) fn new(model: &'a BoostedModel) -> Self {
-        let trees: Vec<&Tree> = model.trees().iter().collect();
-        let walker = Walker::new(trees.iter().copied());
-        let values = walker.by_node(&trees, 0.0, |tree, leaf| trees[tree].leaves()[leaf].value);
-        let mut changes = Vec::new();
-        let ways: Vec<Vec<(u32, u32)>> = trees
-            .iter()
-            .map(|tree| {
-                let ways = super::contributions::ways(tree).into_iter().map(|way| {
-                    let start = changes.len() as u32;
-                    changes.extend(way);
-                    (start, changes.len() as u32)
-                });
-                ways.collect()
-            })
-            .collect();
-        let ways = walker.by_node(&trees, (0, 0), |tree, leaf| ways[tree][leaf]);
-        Self { model, walker, values, ways, changes }
-    }
-
-    /// The model.
-    pub fn model(&self) -> &'a BoostedModel {
-        self.model
-    }
-
-    /// Raw scores of `rows`, each of as many values as the model has columns, one after another. With `ends`, where each row ends in each
-    /// tree is kept there for [`add_changes`](Self::add_changes).
-    ///
-    /// # Panics
-    /// When `rows` holds other than a row for each score.
-    pub fn raw(&self, rows: &[f32], scores: &mut [f64], mut ends: Option<&mut Vec<u32>>) {
-        let (width, n) = (self.model.columns, scores.len());
-        assert_eq!(rows.len(), n * width, "a row for each score");
-        scores.fill(self.model.constant);
-        if let Some(ends) = &mut ends {
-            ends.clear();
-        }
-        if width == 0 {
-            return; // no column, no split: the trees are leaves, and those of our own have been folded into the constant
-        }
-        for (start, scores) in scores.chunks_mut(ROWS).enumerate() {
-            let rows = &rows[start * ROWS * width..][..scores.len() * width];
-            let mut places = [0u32; ROWS];
-            let places = &mut places[..scores.len()];
-            for tree in 0..self.walker.trees() {
-                self.walker.ends(tree, rows, width, places);
-                scores.iter_mut().zip(&*places).for_each(|(score, &end)| *score += self.values[end as usize]);
-                if let Some(ends) = &mut ends {
-                    ends.extend_from_slice(places);
-                }
-            }
-        }
-    }
-
-    /// Adds `factor` times the approximate contributions of row number `row` of `rows` to `out`, one place a column. `ends` are those
-    /// of [`raw`](Self::raw) of the same rows.
-    pub fn add_changes(&self, ends: &[u32], rows: usize, row: usize, factor: f64, out: &mut [f64]) {
-        // Blocks of rows, and in each tree after tree.
-        let (block, place) = (row / ROWS, row % ROWS);
-        let block_rows = (rows - block * ROWS).min(ROWS);
-        let start = block * ROWS * self.walker.trees();
-        for tree in 0..self.walker.trees() {
-            let (from, to) = self.ways[ends[start + tree * block_rows + place] as usize];
-            for &(column, change) in &self.changes[from as usize..to as usize] {
-                out[column as usize] += factor * change;
-            }
-        }
-    }
-}
-
 impl BoostedModel {
-    /// The trees made ready for many rows.
-    pub fn forest(&self) -> Forest<'_> {
-        Forest::new(self)
-    }
-
     /// Adds the trees' values to `scores`.
     pub(super) fn add_trees(&self, rows: ArrayView2<f32>, scores: &mut [f64]) {
         let trees: Vec<&Tree> = self.trees().iter().collect();
@@ -236,7 +148,7 @@ impl BoostedModel {
         let values = walker.by_node(&trees, 0.0, |tree, leaf| trees[tree].leaves()[leaf].value);
         let width = rows.ncols();
         if width == 0 {
-            return; // as above
+            return; // no column, no split: the trees are leaves, and those of our own have been folded into the constant
         }
         scores.par_chunks_mut(ROWS).zip(rows.axis_chunks_iter(Axis(0), ROWS)).for_each(|(scores, rows)| {
             let rows = rows.as_standard_layout();

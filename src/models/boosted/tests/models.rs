@@ -1,6 +1,7 @@
 use ndarray::{Array1, Array2, ArrayView1};
 
 use super::*;
+use crate::models::blocks::{BLOCK, Blocks};
 
 /// Files of LightGBM 4.7.0 with its own predictions for some rows; tests/reference/lightgbm_files.py made them.
 const FILES: [(&str, &str, &str); 7] = [
@@ -230,23 +231,34 @@ fn trees_made_ready_for_many_rows_tell_the_same() {
         let rows = Array2::from_shape_fn((said.rows.len(), 4), cell);
         models.push((model, rows));
     }
+    // Many leaves: as many as a word of 32 bits has, more than that, and more than any word has.
+    for max_leaves in [32, 50, 64, 90] {
+        let labels = labels(Objective::Squared, &rows);
+        let large = BoostedTrees { max_leaves, min_rows_per_leaf: 1, rounds: 5, ..settings(Objective::Squared) };
+        let model = large.fit_rows(rows.view(), Targets::of(&labels), None).unwrap();
+        assert_eq!(model.trees().iter().map(|tree| tree.leaves().len()).max(), Some(max_leaves));
+        models.push((model, rows.clone()));
+    }
     for (model, rows) in models {
         let forest = model.forest();
-        let n = rows.nrows();
-        let (mut scores, mut ends) = (vec![0.0; n], vec![7; 3]);
-        forest.raw(rows.as_slice().unwrap(), &mut scores, Some(&mut ends));
-        assert_eq!(scores, model.raw(rows.view()).unwrap().to_vec(), "the same bits");
-        let mut alone = vec![0.0; n];
-        forest.raw(rows.as_slice().unwrap(), &mut alone, None);
-        assert_eq!(alone, scores);
+        let blocks = Blocks::of(rows.view());
         let want = model.approximate_contributions(rows.view()).unwrap();
-        for row in 0..n {
-            let mut got = vec![0.0; model.columns()];
-            forest.add_changes(&ends, n, row, 2.0, &mut got);
-            for (column, got) in got.into_iter().enumerate() {
-                close(got, 2.0 * want[[row, column]], "a contribution");
+        let raw = model.raw(rows.view()).unwrap();
+        for first in (0..rows.nrows()).step_by(BLOCK) {
+            let sight = blocks.sight(first, &[]);
+            let (mut scores, mut alone, mut changes) = ([0.0; BLOCK], [0.0; BLOCK], vec![[7.0; BLOCK]; 3]);
+            forest.raw(&sight, &mut scores, Some(&mut changes));
+            forest.raw(&sight, &mut alone, None);
+            for (lane, row) in (first..rows.nrows()).enumerate().take(BLOCK) {
+                assert_eq!((scores[lane], alone[lane]), (raw[row], raw[row]), "the same bits");
+                let mut got = vec![0.0; model.columns()];
+                let found = forest.columns().iter().zip(&changes);
+                found.for_each(|(&column, changes)| got[column as usize] = changes[lane]);
+                for (column, got) in got.into_iter().enumerate() {
+                    close(got, want[[row, column]], "a contribution");
+                }
+                close(want[[row, model.columns()]], model.expected(), "what contributions start from");
             }
-            close(want[[row, model.columns()]], model.expected(), "what contributions start from");
         }
     }
 }

@@ -1,0 +1,306 @@
+//! Trees made ready for blocks of rows: every question of a tree is asked of all rows of a block at once.
+//!
+//! The leaves of a tree, from left to right, are the bits of a word. A row begins with all of them; each question that it answers
+//! with no takes away the leaves on the side of yes, whether the row would have come to that question or not, and the first leaf that is left is the
+//! one in which it ends (Lucchese et al. 2015, "QuickScorer: A Fast Algorithm to Rank Documents with Additive Ensembles of
+//! Regression Trees", SIGIR, section 3). A small tree is done with sooner that way than by following each row from one
+//! question to the next: nothing waits for an answer.
+
+use std::ops::{BitAndAssign, Not, Range};
+
+use super::model::BoostedModel;
+use super::predict::as_f32;
+use super::tree::{Child, Missing, Question, Tree};
+use crate::models::blocks::{BLOCK, Sight};
+
+/// Leaves of a tree whose answers are kept in words of 32 bits. Tables of such trees have so many places.
+const NARROW: usize = 32;
+/// Leaves of a tree whose answers are kept in words of 64 bits.
+const WIDE: usize = 64;
+
+/// A question about a number.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    threshold: f32,
+    column: u32,
+    /// The leaves on the side of yes.
+    yes: u64,
+}
+
+/// How the leaf of a row is found.
+#[derive(Debug)]
+enum Way<'a> {
+    /// By all of its questions: those to which a missing value says yes, then those to which it says no.
+    Asked { lenient: Range<usize>, strict: Range<usize> },
+    /// With categories, with a zero that counts as missing, or of more leaves than a word has bits: by following the row. The
+    /// places of its leaves from left to right.
+    Followed(&'a Tree, Vec<u32>),
+}
+
+/// Trees whose leaves are numbered from left to right.
+#[derive(Debug)]
+pub(super) struct Grove<'a> {
+    asked: Vec<Asked>,
+    ways: Vec<Way<'a>>,
+    /// Of each tree the leaves from left to right.
+    leaves: Vec<Vec<usize>>,
+}
+
+/// A word of leaves.
+trait Leaves: Copy + BitAndAssign + Not<Output = Self> {
+    const ALL: Self;
+    const NONE: Self;
+    fn of(leaves: u64) -> Self;
+    /// The number of the first; there always is one.
+    fn first(self) -> u32;
+}
+
+impl Leaves for u32 {
+    const ALL: Self = Self::MAX;
+    const NONE: Self = 0;
+    #[inline]
+    fn of(leaves: u64) -> Self {
+        leaves as Self
+    }
+    #[inline]
+    fn first(self) -> u32 {
+        (self | 1 << 31).trailing_zeros() // a word that cannot be 0 asks for no branch
+    }
+}
+
+impl Leaves for u64 {
+    const ALL: Self = Self::MAX;
+    const NONE: Self = 0;
+    #[inline]
+    fn of(leaves: u64) -> Self {
+        leaves
+    }
+    #[inline]
+    fn first(self) -> u32 {
+        (self | 1 << 63).trailing_zeros()
+    }
+}
+
+/// Bits `from` to `to`.
+fn bits(from: usize, to: usize) -> u64 {
+    let below = |n: usize| if n >= 64 { u64::MAX } else { (1 << n) - 1 };
+    below(to) & !below(from)
+}
+
+/// Of each split of a tree: its first leaf from left to right, and that after the leaves on its side of yes; and the place of each leaf.
+fn spans(tree: &Tree) -> (Vec<(usize, usize)>, Vec<usize>) {
+    let splits = tree.splits();
+    let mut counts = vec![0; splits.len()];
+    for at in (0..splits.len()).rev() {
+        let count = |child| if let Child::Split(child) = child { counts[child] } else { 1 };
+        counts[at] = splits[at].children.into_iter().map(count).sum();
+    }
+    let mut spans = vec![(0, 0); splits.len()];
+    let mut places = vec![0; tree.leaves().len()];
+    for at in 0..splits.len() {
+        let [yes, no] = splits[at].children;
+        let first = spans[at].0;
+        let after = first + if let Child::Split(child) = yes { counts[child] } else { 1 };
+        spans[at].1 = after;
+        for (child, first) in [(yes, first), (no, after)] {
+            match child {
+                Child::Split(child) => spans[child].0 = first,
+                Child::Leaf(leaf) => places[leaf] = first,
+            }
+        }
+    }
+    (spans, places)
+}
+
+impl<'a> Grove<'a> {
+    pub(super) fn new(trees: impl Iterator<Item = &'a Tree>) -> Self {
+        let mut grove = Self { asked: Vec::new(), ways: Vec::new(), leaves: Vec::new() };
+        for tree in trees {
+            let (spans, places) = spans(tree);
+            let mut leaves = vec![0; places.len()];
+            places.iter().enumerate().for_each(|(leaf, &place)| leaves[place] = leaf);
+            let is_number = |split: &super::Split| {
+                matches!(split.question, Question::AtMost(_)) && matches!(split.missing, Missing::Left | Missing::Right)
+            };
+            let way = if leaves.len() <= WIDE && tree.splits().iter().all(is_number) {
+                let start = grove.asked.len();
+                let mut strict = Vec::new();
+                for (split, &(first, after)) in tree.splits().iter().zip(&spans) {
+                    let Question::AtMost(threshold) = split.question else { unreachable!("a number") };
+                    let column = split.feature as u32;
+                    let asked = Asked { threshold: as_f32(threshold), column, yes: bits(first, after) };
+                    if split.missing == Missing::Left { grove.asked.push(asked) } else { strict.push(asked) }
+                }
+                let middle = grove.asked.len();
+                grove.asked.append(&mut strict);
+                Way::Asked { lenient: start..middle, strict: middle..grove.asked.len() }
+            } else {
+                Way::Followed(tree, places.iter().map(|&place| place as u32).collect())
+            };
+            grove.ways.push(way);
+            grove.leaves.push(leaves);
+        }
+        grove
+    }
+
+    /// A table of what `of` says of each leaf of a tree, from left to right.
+    fn table(&self, tree: usize, of: impl Fn(usize) -> f64) -> impl Iterator<Item = f64> {
+        let leaves = &self.leaves[tree];
+        let beyond = NARROW.saturating_sub(leaves.len());
+        leaves.iter().map(move |&leaf| of(leaf)).chain(std::iter::repeat_n(0.0, beyond))
+    }
+
+    /// Number of entries of the tables of a tree.
+    fn entries(&self, tree: usize) -> usize {
+        self.leaves[tree].len().max(NARROW)
+    }
+
+    /// The leaves of a tree from left to right.
+    pub(super) fn leaves(&self, tree: usize) -> &[usize] {
+        &self.leaves[tree]
+    }
+
+    /// Where the rows of a block end in a tree, as places from left to right.
+    pub(super) fn ends(&self, tree: usize, sight: &Sight, ends: &mut [u32; BLOCK]) {
+        match &self.ways[tree] {
+            Way::Asked { lenient, strict } => {
+                let (lenient, strict) = (&self.asked[lenient.clone()], &self.asked[strict.clone()]);
+                if self.leaves[tree].len() <= NARROW {
+                    ends_of::<u32>(lenient, strict, sight, ends);
+                } else {
+                    ends_of::<u64>(lenient, strict, sight, ends);
+                }
+            }
+            Way::Followed(tree, places) => {
+                for (lane, end) in ends.iter_mut().enumerate().take(sight.rows()) {
+                    *end = places[tree.leaf_of(|column| sight.column(column)[lane].into())];
+                }
+            }
+        }
+    }
+}
+
+fn ends_of<L: Leaves>(lenient: &[Asked], strict: &[Asked], sight: &Sight, ends: &mut [u32; BLOCK]) {
+    let mut left = [L::ALL; BLOCK];
+    let left = &mut left[..sight.lanes()];
+    // A missing value is greater than nothing, and at most nothing.
+    for &Asked { threshold, column, yes } in lenient {
+        take_away(L::of(yes), sight.column(column as usize), left, |value| value > threshold);
+    }
+    for &Asked { threshold, column, yes } in strict {
+        #[allow(clippy::neg_cmp_op_on_partial_ord)] // it is what sends a missing value to the side of no
+        take_away(L::of(yes), sight.column(column as usize), left, |value| !(value <= threshold));
+    }
+    ends.iter_mut().zip(left).for_each(|(end, left)| *end = left.first());
+}
+
+#[inline(always)]
+fn take_away<L: Leaves>(yes: L, column: &[f32], left: &mut [L], is_no: impl Fn(f32) -> bool) {
+    for (left, &value) in left.iter_mut().zip(column) {
+        let taken = if is_no(value) { yes } else { L::NONE };
+        *left &= !taken;
+    }
+}
+
+/// Adds to each sum what stands in a table of a tree for the leaf in which a row ends.
+fn add(table: &[f64], ends: &[u32], sums: &mut [f64; BLOCK]) {
+    if let Ok(table) = <&[f64; NARROW]>::try_from(table) {
+        sums.iter_mut().zip(ends).for_each(|(sum, &end)| *sum += table[end as usize % NARROW]);
+    } else {
+        sums.iter_mut().zip(ends).for_each(|(sum, &end)| *sum += table[end as usize]);
+    }
+}
+
+/// The trees of a model made ready for many rows, block by block on the calling thread.
+#[derive(Debug)]
+pub struct Forest<'a> {
+    model: &'a BoostedModel,
+    grove: Grove<'a>,
+    /// Tree after tree: what its leaves add to the score.
+    values: Vec<f64>,
+    /// Columns that any tree asks about.
+    columns: Vec<u32>,
+    /// Tree after tree, of each of its columns: the place of the column in `columns`. Where they end for each tree.
+    changed: Vec<u32>,
+    ends: Vec<usize>,
+    /// Column after column of each tree: by how much the questions about it on the way to a leaf change the expected score.
+    changes: Vec<f64>,
+}
+
+impl<'a> Forest<'a> {
+    fn new(model: &'a BoostedModel) -> Self {
+        let grove = Grove::new(model.trees().iter());
+        let mut columns: Vec<u32> =
+            model.trees().iter().flat_map(Tree::splits).map(|split| split.feature as u32).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let (mut values, mut changed, mut ends, mut changes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (number, tree) in model.trees().iter().enumerate() {
+            values.extend(grove.table(number, |leaf| tree.leaves()[leaf].value));
+            let ways = super::contributions::ways(tree);
+            let mut own: Vec<u32> = tree.splits().iter().map(|split| split.feature as u32).collect();
+            own.sort_unstable();
+            own.dedup();
+            for column in own {
+                changed.push(columns.binary_search(&column).expect("a column of a tree is one of all") as u32);
+                let change = |leaf: usize| ways[leaf].iter().find(|(of, _)| *of == column).map_or(0.0, |way| way.1);
+                changes.extend(grove.table(number, change));
+            }
+            ends.push(changed.len());
+        }
+        Self { model, grove, values, columns, changed, ends, changes }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'a BoostedModel {
+        self.model
+    }
+
+    /// The columns that trees ask about, ascending.
+    pub fn columns(&self) -> &[u32] {
+        &self.columns
+    }
+
+    /// Raw scores of the rows of a block. With `changes`, which gets one entry for each of [`columns`](Self::columns): the approximate
+    /// contributions of that column.
+    ///
+    /// # Panics
+    /// When the block has fewer columns than the model.
+    pub fn raw(&self, sight: &Sight, scores: &mut [f64; BLOCK], mut changes: Option<&mut Vec<[f64; BLOCK]>>) {
+        assert!(self.model.columns <= sight.width(), "a block of all columns");
+        scores.fill(self.model.constant);
+        if let Some(changes) = &mut changes {
+            changes.clear();
+            changes.resize(self.columns.len(), [0.0; BLOCK]);
+        }
+        if self.model.columns == 0 {
+            return; // no column, no split: the trees are leaves, and those of our own have been folded into the constant
+        }
+        let mut ends = [0; BLOCK];
+        let lanes = sight.lanes();
+        let (mut values, mut tables) = (self.values.as_slice(), self.changes.as_slice());
+        let mut first = 0;
+        for (tree, &last) in self.ends.iter().enumerate() {
+            let entries = self.grove.entries(tree);
+            self.grove.ends(tree, sight, &mut ends);
+            let (of_tree, rest) = values.split_at(entries);
+            values = rest;
+            add(of_tree, &ends[..lanes], scores);
+            let columns = &self.changed[first..last];
+            first = last;
+            let (of_tree, rest) = tables.split_at(columns.len() * entries);
+            tables = rest;
+            let Some(changes) = changes.as_deref_mut() else { continue };
+            for (&column, table) in columns.iter().zip(of_tree.chunks_exact(entries)) {
+                add(table, &ends[..lanes], &mut changes[column as usize]);
+            }
+        }
+    }
+}
+
+impl BoostedModel {
+    /// The trees made ready for many rows.
+    pub fn forest(&self) -> Forest<'_> {
+        Forest::new(self)
+    }
+}
