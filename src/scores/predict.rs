@@ -149,7 +149,7 @@ enum About<'a> {
     /// They are features of the plan: their places.
     Columns(Vec<usize>),
     /// The plan leaves some of them out.
-    Sweep(Sweep<'a>),
+    Sweep(Box<Sweep<'a>>),
 }
 
 impl<'a> About<'a> {
@@ -158,7 +158,7 @@ impl<'a> About<'a> {
         let place = |feature: &Feature| features.iter().position(|known| known.name == feature.name);
         match eligible.features().iter().map(place).collect() {
             Some(places) => Self::Columns(places),
-            None => Self::Sweep(Sweep::new(eligible, timelines)),
+            None => Self::Sweep(Box::new(Sweep::new(eligible, timelines))),
         }
     }
 }
