@@ -199,7 +199,7 @@ fn nothing_that_is_damaged_is_taken_for_what_was_written_and_nothing_panics() {
                 shop.restore();
             }
         }
-        let (code, err) = shop.ends(SCORE, &shop.run(second, ""));
+        let (code, err) = shop.ends(SCORE, &shop.run(second, "--with-features"));
         assert_eq!(code, 0, "{how}: {err}");
         if !path.starts_with("scores/category_scores") && path.starts_with(format!("scores/as_of={second}")) {
             let again = fs::read(shop.here().join(path)).ok();
