@@ -236,4 +236,47 @@ mod tests {
         let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
         assert_eq!(arrow::compute::concat_batches(&all.schema(), &read).unwrap(), all);
     }
+
+    #[test]
+    fn numbers_that_do_not_repeat_have_no_dictionary() {
+        use arrow::array::{
+            Array, ArrayRef, Float32Array, Float64Array, Int32Array, ListArray, StringArray, StructArray,
+        };
+        use arrow::buffer::OffsetBuffer;
+        let n = 50;
+        let numbers = || (0..n).map(|row| f64::from(row % 3));
+        let fields = [("word", DataType::Utf8), ("effect", DataType::Float64), ("value", DataType::Float32)];
+        let entries = StructArray::new(
+            fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, false)).collect(),
+            vec![
+                Arc::new(StringArray::from(vec!["raises"; n as usize])),
+                Arc::new(Float64Array::from_iter_values(numbers())),
+                Arc::new(Float32Array::from_iter_values(numbers().map(|number| number as f32))),
+            ],
+            None,
+        );
+        let item = Arc::new(Field::new("item", entries.data_type().clone(), false));
+        let lists = ListArray::new(item, OffsetBuffer::from_lengths(vec![1; n as usize]), Arc::new(entries), None);
+        let batch = RecordBatch::try_from_iter([
+            ("customer_id", Arc::new(StringArray::from(vec!["c"; n as usize])) as ArrayRef),
+            ("count", Arc::new(Int32Array::from_iter_values((0..n).map(|row| row % 3)))),
+            ("score", Arc::new(Float64Array::from_iter_values(numbers()))),
+            ("feature", Arc::new(Float32Array::from_iter_values(numbers().map(|number| number as f32)))),
+            ("reasons", Arc::new(lists)),
+        ])
+        .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.parquet");
+        let mut writer = PartitionWriter::create(&path, batch.schema(), &[]).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        let file = File::open(path).unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let columns = reader.metadata().row_group(0).columns().iter();
+        let with_dictionary: Vec<String> = columns
+            .filter(|column| column.dictionary_page_offset().is_some())
+            .map(|column| column.column_path().string())
+            .collect();
+        assert_eq!(with_dictionary, ["count", "feature", "reasons.list.item.word"]);
+    }
 }

@@ -127,7 +127,7 @@ fn a_million_customers_need_bounded_memory() {
         }
         assert_eq!(writer.finish().unwrap(), rows as u64);
         let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_evaluates", "--ignored", "--nocapture"])
+            .args(["--exact", "scale::child_evaluates", "--ignored", "--nocapture"])
             .env(CHILD, shop.root.path())
             .output()
             .unwrap();
