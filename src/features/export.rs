@@ -58,8 +58,8 @@ fn value_bytes(is_double: bool) -> usize {
     if is_double { size_of::<f64>() } else { size_of::<f32>() }
 }
 
-/// Bytes that an export of so many rows takes beside the timelines: batches that are being built, and the row group that is being
-/// encoded.
+/// Bytes that an export of so many rows takes beside the timelines: batches that are being built, and the row group that
+/// is being encoded.
 pub(crate) fn export_bytes(width: usize, most_rows: usize, options: &ExportOptions, format: FileFormat) -> usize {
     let row = value_bytes(options.is_double) * width + ROW_BYTES;
     let rows = batch_rows(width, options.is_double).max(options.as_ofs.len());

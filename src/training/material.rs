@@ -69,8 +69,8 @@ fn share_of(config: &Config, customers: usize, target: &Target, split: &Split, p
     share(most_rows(config, target), customers, cut_offs)
 }
 
-/// Bytes that training takes at most for each cell of the rows, measured (20 to 83): the rows themselves, those that targets select, what
-/// logistic models make of them, and bins.
+/// Bytes that training takes for each cell of the rows; 19 to 83 were measured: the rows themselves, those that targets
+/// select, what logistic models make of them, and bins.
 const CELL_BYTES: usize = 80;
 
 /// Bytes that the targets of one horizon take to be trained, about.
