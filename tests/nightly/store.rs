@@ -438,16 +438,20 @@ fn one_process_at_a_time_uses_a_store() {
     nights.same(day, "");
 }
 
-/// A run with the store, killed after a while, or, when `in_writing`, so long after it began to write a segment; whether it
-/// was still alive.
-fn killed(here: &Path, line: &str, after: Duration, in_writing: bool) -> bool {
-    let names = || {
+/// A run with the store, killed so long after it began to write its `segment`-th new segment, or after it began when that is
+/// none; whether it was still alive. The first new segment holds the new events, the second one is merged of others.
+fn killed(here: &Path, line: &str, after: Duration, segment: u64) -> bool {
+    let newest = || {
         let entries = fs::read_dir(here.join("store")).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().starts_with("_segment")).max()
+        let number = |entry: fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            name.strip_prefix("_segment-")?.strip_suffix(".timelines")?.parse::<u64>().ok()
+        };
+        entries.filter_map(number).max().map_or(0, |number| number + 1)
     };
-    let newest = names();
+    let awaited = newest() + segment;
     let mut child = command(SCORE, here, line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while in_writing && names() <= newest && child.try_wait().unwrap().is_none() {
+    while segment > 0 && newest() < awaited && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
     std::thread::sleep(after);
@@ -463,7 +467,7 @@ fn a_run_killed_at_any_moment_loses_and_doubles_nothing() {
     let nights = Nights::new(true);
     let first = shop().fitted_at();
     nights.same(first, "");
-    let (mut interrupted, mut committed) = (0, 0);
+    let (mut interrupted, mut committed, mut merging) = (0, 0, 0);
     let mut kill = 0;
     let mut night = 0;
     while kill < kills() / 2 {
@@ -485,10 +489,13 @@ fn a_run_killed_at_any_moment_loses_and_doubles_nothing() {
         done(SCORE, nights.here(), &line.replace("--store store", "--store copy"));
         let lasts = started.elapsed(); // only decides on when to kill
         let expected = done(SCORE, nights.here(), "store --store copy --json").json();
+        let merges = expected["segments"].as_u64() <= nights.state()["segments"].as_u64();
         for _ in 0..6 {
-            let in_writing = kill % 3 != 0;
-            let after = if in_writing { Duration::from_millis(40) } else { lasts }.mul_f64(number(5000 + kill));
-            interrupted += u32::from(killed(nights.here(), &line, after, in_writing));
+            let segment = if merges { kill % 3 } else { (kill % 3).min(1) };
+            let after = if segment > 0 { Duration::from_millis(40) } else { lasts }.mul_f64(number(5000 + kill));
+            let was_alive = killed(nights.here(), &line, after, segment);
+            interrupted += u32::from(was_alive);
+            merging += u32::from(was_alive && segment == 2);
             kill += 1;
             let state = nights.state();
             let is_old = state["files"] == night + 1;
@@ -508,8 +515,14 @@ fn a_run_killed_at_any_moment_loses_and_doubles_nothing() {
         }
         night += 1;
     }
-    assert!(interrupted > 0, "no run was caught alive");
-    eprintln!("{interrupted} of {kill} runs were killed alive over {night} nights, {committed} after their commit");
+    assert!(
+        interrupted > 0 && merging > 0,
+        "{interrupted} runs were caught alive, {merging} of them while they merged"
+    );
+    eprintln!(
+        "{interrupted} of {kill} runs were killed alive over {night} nights, {merging} while they merged segments, \
+         {committed} after their commit"
+    );
 }
 
 /// Files that may not become as large as they must: the same answer of the system as on a full disk.
