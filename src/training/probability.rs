@@ -23,7 +23,7 @@ use crate::report::TargetRules;
 use crate::split::Split;
 
 /// Penalties that are tried; the one with the least log loss on the validation rows is taken.
-pub(super) const PENALTIES: [f64; 5] = [1.0, 30.0, 300.0, 3000.0, 30_000.0];
+pub(super) const PENALTIES: [f64; 3] = [1.0, 30.0, 1000.0];
 /// The penalty where none is tried: above this many rows it hardly matters.
 pub(super) const PENALTY: f64 = 30.0;
 pub(super) const PENALTY_SEARCH_ROWS: usize = 100_000;
