@@ -2,8 +2,8 @@
 //!
 //! With `D` the last day that may be seen and `h` the horizon, the test cut-off is `D − h`, the validation
 //! cut-off `D − 2h`, and training cut-offs lie at or before `D − 3h`: no label window overlaps another's
-//! role. Where the history is too short for three windows, customers are set aside instead of a window, and
-//! the report says so. The model that ships is refitted on cut-offs up to `D − h`.
+//! role. Where the history is too short for three windows, or a window has too few labels, customers are set
+//! aside instead, and the report says so. The model that ships is refitted on cut-offs up to `D − h`.
 
 use serde::{Deserialize, Serialize};
 

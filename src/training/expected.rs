@@ -1,5 +1,5 @@
 //! Amounts and counts: what the buy-till-you-die model foresees, boosted trees, and trees that correct the first; a blend of
-//! them is weighed and given intervals on the validation rows, judged on the test rows, and refitted on all cut-offs.
+//! them is weighed and given intervals on rows that they have not seen, judged on the test rows, and refitted on all cut-offs.
 //!
 //! Trees rank better; buy-till-you-die models know that a cohort ages. Trees that start from what is foreseen keep its level where
 //! they have learned nothing better. How much *all* will spend is a forecast of its own, of which no past window tells how it
@@ -176,6 +176,11 @@ fn intervals_of(unseen: &[Unseen], weights: &[f64], foreseen: Option<usize>) -> 
 /// Training rows, each predicted by fits to other customers.
 fn of_folds(train: &Inputs, fitted: &[(Recipe, ExpectedModel)], bins: &Binned) -> Result<Unseen, FitError> {
     let (hashes, labels, outcomes) = (train.rows.hashes(), amounts(&train.rows), train.rows.amounts(0));
+    let offset = fitted.iter().find_map(|(_, model)| match model {
+        ExpectedModel::Corrected { least, prior, .. } => Some(Correction::offset(train, *least, prior)),
+        _ => None,
+    });
+    let offset = offset.transpose()?;
     let mut unseen = Unseen { members: vec![Vec::new(); fitted.len()], actual: Vec::new() };
     for Fold { inside, outside } in folds(&hashes) {
         if inside.is_empty() || outside.iter().filter(|&&row| labels[row] > 0.0).count() < LEAST_POSITIVE {
@@ -190,8 +195,8 @@ fn of_folds(train: &Inputs, fitted: &[(Recipe, ExpectedModel)], bins: &Binned) -
                     ExpectedModel::Boosted(model).scores(&some.view())?
                 }
                 (Recipe::Corrected(settings), ExpectedModel::Corrected { least, prior, .. }) => {
-                    let offset = Correction::offset(train, *least, prior)?;
-                    let targets = Targets::of(&labels).weighted(&weights).offset_by(&offset);
+                    let offset = offset.as_ref().expect("of the model that is corrected");
+                    let targets = Targets::of(&labels).weighted(&weights).offset_by(offset);
                     let model = settings.fit_binned(bins, targets, None)?;
                     ExpectedModel::Corrected { model, least: *least, prior: prior.clone() }.scores(&some.view())?
                 }

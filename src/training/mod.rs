@@ -83,15 +83,12 @@ pub fn train(
     if config.target.is_empty() && default_horizon < split::default_horizon(i32::MAX, &config.training) {
         warnings.push(format!("The history is too short for the usual horizon: {default_horizon} days are used."));
     }
-    let event_of =
-        |target: &crate::config::TargetConfig| target.event.clone().unwrap_or(config.events.order_event.clone());
-    let declared = config.target.values().map(|target| (event_of(target), target.horizon_days));
-    let wanted: Vec<(String, Horizon)> = declared.collect();
     // Fails here, before any work, when a horizon does not fit.
-    for (event, horizon) in &wanted {
-        Split::new(beginnings.day(timelines, event), as_of, *horizon, &config.training)?;
+    for target in config.target.values() {
+        let first_day = target.event.as_ref().map_or(first_order, |event| beginnings.day(timelines, event));
+        Split::new(first_day, as_of, target.horizon_days, &config.training)?;
     }
-    if wanted.is_empty() {
+    if config.target.is_empty() {
         Split::new(first_order, as_of, default_horizon, &config.training)?;
     }
     let catalogue = Plan::new(timelines, config, as_of)?;
