@@ -126,6 +126,7 @@ impl ExpectedModel {
             Self::Occurrence { .. } => "buy till you die",
             Self::Boosted(_) => "boosted trees",
             Self::Corrected { .. } => "buy till you die, corrected by boosted trees",
+            Self::TwoPart { .. } => "boosted trees in two parts",
             Self::Mean(_) => "mean",
         }
     }
@@ -141,6 +142,10 @@ impl ExpectedModel {
             Self::Corrected { model, least, prior } => {
                 let offset = offset_of(&rows.foreseen_quantity(prior), *least);
                 model.predict_with_offset(rows.columns, &offset)?.to_vec()
+            }
+            Self::TwoPart { occurs, amount } => {
+                let amounts = amount.predict(rows.columns)?;
+                occurs.predict(rows.columns)?.iter().zip(&amounts).map(|(p, amount)| p * amount).collect()
             }
             Self::Mean(mean) => vec![*mean; rows.columns.nrows()],
         })

@@ -10,6 +10,8 @@
 //! - Trees with a logarithmic link add to ln of an amount. In money, feature i adds φ_i (e^s − e^b) / (s − b), with s = b + Σ φ: the
 //!   integral of its gradient on the straight way from base to score (Aumann & Shapley 1974; Sundararajan, Taly & Yan 2017, "Axiomatic
 //!   Attribution for Deep Networks", eq. 1), which sums to the amount as the logarithms sum to its logarithm.
+//! - Trees in two parts: the logarithm of a product is a sum, so that those of both parts add to ln of the amount. What the first adds
+//!   to log odds counts there in the proportion of the changes of ln p and of log odds.
 //!
 //! Base plus contributions is the score of the column: log odds *before* calibration, which is one increasing function for
 //! all customers; of an amount the prediction itself.
@@ -22,7 +24,7 @@ use crate::config::TargetKind;
 use crate::error::Error;
 use crate::features::Feature;
 use crate::models::FitError;
-use crate::models::blend::{limited, log_odds};
+use crate::models::blend::{limited, log_odds, probability_of};
 use crate::models::boosted::{BoostedModel, Objective};
 use crate::models::btyd::BtydError;
 use crate::models::occurrence::{Expectation, OccurrenceModel, TenurePrior};
@@ -300,6 +302,15 @@ impl Explainer<'_> {
                 said.contributions += &foreseen.contributions;
                 in_amounts(said, model)
             }
+            ExpectedModel::TwoPart { occurs, amount } => {
+                let first = self.trees(occurs)?;
+                let mut said = self.trees(amount)?;
+                for (mut row, first_row) in said.contributions.rows_mut().into_iter().zip(first.contributions.rows()) {
+                    row.scaled_add(per_log_odds(first.base, first_row.sum()), &first_row);
+                }
+                said.base += ln_probability(first.base);
+                in_amounts(said, amount)
+            }
             ExpectedModel::Mean(mean) => self.constant(*mean),
         })
     }
@@ -330,6 +341,19 @@ fn in_amounts(said: Said, model: &BoostedModel) -> Said {
         scale_to(&mut row, difference);
     }
     Said { base: amount, contributions }
+}
+
+/// ln of the probability of log odds.
+pub(super) fn ln_probability(log_odds: f64) -> f64 {
+    -(-log_odds).exp().ln_1p()
+}
+
+/// What a contribution to log odds counts in the logarithm of the probability, of all that change them so much from `base`.
+pub(super) fn per_log_odds(base: f64, change: f64) -> f64 {
+    if change == 0.0 {
+        return 1.0 - probability_of(base); // the derivative
+    }
+    (ln_probability(base + change) - ln_probability(base)) / change
 }
 
 /// Scales contributions so that they sum to `sum`. Where they cancel out, so does what they sum to: they keep their size.
@@ -576,7 +600,8 @@ mod tests {
             let of_amount = [
                 ExpectedModel::Boosted(poisson.clone()),
                 ExpectedModel::Occurrence { prior: prior.clone() },
-                ExpectedModel::Corrected { model: poisson, least: 0.05, prior },
+                ExpectedModel::Corrected { model: poisson.clone(), least: 0.05, prior },
+                ExpectedModel::TwoPart { occurs: trees(Objective::Logistic), amount: poisson },
                 ExpectedModel::Mean(3.0),
             ];
             let blends: Vec<FittedColumn> = match &fitted.columns[0] {
@@ -598,8 +623,7 @@ mod tests {
                         level: 1.2,
                         intervals: None,
                     };
-                    let together =
-                        of_amount.iter().map(|model| Member { weight: 0.25, model: model.clone() }).collect();
+                    let together = of_amount.iter().map(|model| Member { weight: 0.2, model: model.clone() }).collect();
                     let alone = of_amount.iter().map(|model| of(vec![Member { weight: 1.0, model: model.clone() }]));
                     alone.chain([of(together)]).collect()
                 }

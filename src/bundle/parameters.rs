@@ -136,6 +136,14 @@ pub enum ExpectedModel {
         /// For customers who have never done it.
         prior: TenurePrior,
     },
+    /// Two parts (Cragg 1971, "Some Statistical Models for Limited Dependent Variables", Econometrica 39(5), 829-844): whether there
+    /// is anything at all, times how much there is if so.
+    TwoPart {
+        /// Boosted trees of the probability of more than nothing.
+        occurs: BoostedModel,
+        /// Boosted trees of the mean of those that are more than nothing, with a logarithmic link.
+        amount: BoostedModel,
+    },
     /// The same for everyone: too little to learn from.
     Mean(f64),
 }

@@ -10,7 +10,7 @@ mod members;
 use ndarray::ArrayView2;
 
 use super::apply::{COUNT, NONE, VALUE, foreseen_as};
-use super::contributions::{of_both, place_of};
+use super::contributions::{ln_probability, of_both, per_log_odds, place_of};
 use super::parameters::{FittedColumn, FittedTarget, Parameters};
 use crate::config::TargetKind;
 use crate::models::FitError;
@@ -75,6 +75,8 @@ pub struct Workbench {
     shared: Vec<f64>,
     /// What the trees of a member add to its score.
     changes: Vec<[f64; BLOCK]>,
+    /// The same of the first part of a member that has two.
+    changes_first: Vec<[f64; BLOCK]>,
     /// By place.
     contributions: Vec<[f64; BLOCK]>,
 }
@@ -364,7 +366,7 @@ impl<'a> TargetScorer<'a> {
             FittedColumn::Expected { level, .. } => *level,
             _ => 1.0, // of another column, which is not explained
         };
-        let (mut member_scores, mut foreseen) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let (mut member_scores, mut foreseen, mut odds) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
         for (number, (weight, member)) in members.iter().enumerate() {
             if let OfExpected::Occurrence(prior) | OfExpected::Corrected { prior, .. } = member {
                 let known = self.foreseen(sight, place_of(self.fitted.target.kind));
@@ -378,6 +380,10 @@ impl<'a> TargetScorer<'a> {
                 OfExpected::Mean(mean) => member_scores.fill(*mean),
                 OfExpected::Trees(trees) | OfExpected::Corrected { trees, .. } => {
                     trees.raw(sight, &mut member_scores, explained.map(|_| &mut bench.changes));
+                }
+                OfExpected::TwoPart { occurs, amount } => {
+                    occurs.raw(sight, &mut odds, explained.map(|_| &mut bench.changes_first));
+                    amount.raw(sight, &mut member_scores, explained.map(|_| &mut bench.changes));
                 }
             }
             if let Some(explained) = explained {
@@ -408,6 +414,17 @@ impl<'a> TargetScorer<'a> {
                             self.add_foreseen(factors[lane] * beyond[lane], sight, lane, explained, contributions);
                         }
                     }
+                    OfExpected::TwoPart { occurs, amount } => {
+                        let (base, base_odds) = (explained.expected[number], occurs.model().expected());
+                        let of_amount = factors(raw, |lane, raw| {
+                            factor * per_log(amount, base, raw + ln_probability(odds[lane]) - base)
+                        });
+                        let of_odds = factors(&odds[..n], |lane, odds| {
+                            of_amount[lane] * per_log_odds(base_odds, odds - base_odds)
+                        });
+                        add_changes(amount, &bench.changes, &of_amount, sight.lanes(), contributions);
+                        add_changes(occurs, &bench.changes_first, &of_odds, sight.lanes(), contributions);
+                    }
                     OfExpected::Mean(_) => {}
                 }
             }
@@ -421,6 +438,12 @@ impl<'a> TargetScorer<'a> {
                     let objective = trees.model().objective();
                     for (score, foreseen) in member_scores.iter_mut().zip(&foreseen) {
                         *score = objective.prediction(*score + foreseen.max(*least).ln());
+                    }
+                }
+                OfExpected::TwoPart { occurs, amount } => {
+                    let (occurs, amount) = (occurs.model().objective(), amount.model().objective());
+                    for (score, odds) in member_scores.iter_mut().zip(&odds) {
+                        *score = occurs.prediction(*odds) * amount.prediction(*score);
                     }
                 }
                 OfExpected::Occurrence(_) | OfExpected::Mean(_) => {}

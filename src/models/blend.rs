@@ -130,6 +130,18 @@ pub fn weights_of_amounts(members: &[Vec<f64>], labels: &[f64]) -> Result<Vec<f6
     least_loss(members, labels.len(), |row, z| 1.0 - labels[row].max(0.0) / z.max(least))
 }
 
+/// The mean Poisson deviance of expected amounts, halved and without the terms that the expectations have no part in: what
+/// [`weights_of_amounts`] makes least. Lower is better; only differences mean anything.
+pub fn deviance_of_amounts(expected: &[f64], labels: &[f64]) -> f64 {
+    let mean = labels.iter().map(|label| label.max(0.0)).sum::<f64>() / labels.len().max(1) as f64;
+    let least = LEAST_SHARE * mean;
+    let of = |(&expected, &label): (&f64, &f64)| {
+        let z = expected.max(least);
+        if label > 0.0 { z - label * z.ln() } else { z }
+    };
+    expected.iter().zip(labels).map(of).sum::<f64>() / labels.len().max(1) as f64
+}
+
 /// The least of a loss that is convex in the blended score; `slope` is its derivative there.
 ///
 /// Weight moves between two members at a time, to where the loss along that line is least: coordinate descent on pairs, which on
@@ -246,6 +258,14 @@ mod tests {
         let labels: Vec<f64> = a.iter().zip(&b).map(|(a, b)| 0.3 * a + 0.7 * b).collect();
         let weights = weights_of_amounts(&[a, b], &labels).unwrap();
         assert!((weights[0] - 0.3).abs() < 1e-5, "{weights:?}");
+    }
+
+    #[test] // d/dz (z − y ln z) = 1 − y/z: of one expectation for all the deviance is least at the mean of the labels.
+    fn the_deviance_is_least_at_the_mean() {
+        let labels = [0.0, 3.0, 10.0, 0.0, 7.0];
+        let at = |z: f64| deviance_of_amounts(&[z; 5], &labels);
+        assert!(at(4.0) < at(3.9) && at(4.0) < at(4.1));
+        assert!((at(4.0) - (4.0 - 4.0 * 4f64.ln())).abs() < 1e-12, "z − mean · ln z");
     }
 
     #[test]

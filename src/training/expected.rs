@@ -1,23 +1,23 @@
-//! Amounts and counts: what the buy-till-you-die model foresees, boosted trees, and trees that correct the first; a blend of
-//! them is weighed and given intervals on rows that they have not seen, judged on the test rows, and refitted on all cut-offs.
+//! Amounts and counts: what the buy-till-you-die model foresees, boosted trees, trees that correct the first, and trees of whether and
+//! how much; a blend of them is weighed and given intervals on rows that they have not seen, judged on the test rows, and refitted on all cut-offs.
 //!
 //! Trees rank better; buy-till-you-die models know that a cohort ages. Trees that start from what is foreseen keep its level where
 //! they have learned nothing better. How much *all* will spend is a forecast of its own, of which no past window tells how it
 //! should be weighed: there, the blend and what is foreseen have an equal say (Bates & Granger 1969; Clemen 1989, "Combining
 //! forecasts: A review", on how hard equal weights are to beat).
 
-use super::boosting::{self, Bins, Lesson};
 use super::inputs::{Inputs, Judged};
 use super::judge::{Candidate, judge_amount};
 use super::material::{Material, Purpose, Rows};
 use super::pool::{Fold, folds};
+use super::recipes::{BinnedRows, Fitted, Recipe};
 use super::{Trained, TrainingError, foresight_index, occurrence_index, subject_of};
-use crate::bundle::{Cuts, ExpectedModel, FittedColumn, FittedTarget, offset_of};
+use crate::bundle::{Cuts, ExpectedModel, FittedColumn, FittedTarget};
 use crate::config::TargetKind;
 use crate::labels::Target;
 use crate::models::FitError;
-use crate::models::blend::{Blend, Member, weights_of_amounts};
-use crate::models::boosted::{Binned, BoostedTrees, Objective, Targets};
+use crate::models::blend::{Blend, Member, deviance_of_amounts, weights_of_amounts};
+use crate::models::boosted::BoostedTrees;
 use crate::models::interval::Intervals;
 use crate::models::occurrence::{Expectation, OccurrenceModel, TenurePrior};
 use crate::split::Split;
@@ -25,29 +25,12 @@ use crate::timeline::SpillError;
 
 /// Share of customers that intervals of amounts hold.
 pub(crate) const INTERVAL_SHARE: f64 = 0.8;
-/// Trees need at least so many rows with an amount above 0 to learn from, and to be judged by.
-pub(super) const LEAST_POSITIVE: usize = 30;
-/// Between a Poisson number of orders (1) and gamma amounts (2): the usual middle.
-const TWEEDIE_POWER: f64 = 1.5;
-/// What is foreseen counts as at least this share of the mean label where trees correct its logarithm.
-const LEAST_SHARE: f64 = 1e-3;
-
 /// What a target of this kind takes from an expectation.
 pub(crate) fn quantity(kind: TargetKind) -> fn(&Expectation) -> f64 {
     match kind {
         TargetKind::Amount => |expectation| expectation.value,
         _ => |expectation| expectation.occurrences,
     }
-}
-
-/// Labels of the customers of whom nothing is foreseen, as a prior by tenure.
-pub(super) fn foreseen_prior(inputs: &Inputs, column: usize) -> TenurePrior {
-    let view = inputs.view();
-    let first = view.foresight.expect("asked where something is foreseen");
-    let labels = inputs.rows.amounts(column);
-    let newcomers = (0..labels.len()).filter(|&row| view.columns[[row, first]].is_nan());
-    // Nobody to learn from: all who are eligible have done it.
-    TenurePrior::fit(newcomers.map(|row| (view.tenure[row], labels[row])), 0.0)
 }
 
 pub(super) fn fit(
@@ -84,62 +67,6 @@ struct Single<'a> {
     name: String,
 }
 
-/// A member of the blend, before it is fitted.
-#[derive(Clone, PartialEq)]
-enum Recipe {
-    Occurrence,
-    Boosted(BoostedTrees),
-    Corrected(BoostedTrees),
-    Mean,
-}
-
-impl Recipe {
-    fn fit(&self, rows: &Inputs) -> Result<ExpectedModel, FitError> {
-        let labels = amounts(&rows.rows);
-        let columns = rows.view().columns;
-        Ok(match self {
-            Self::Occurrence => ExpectedModel::Occurrence { prior: foreseen_prior(rows, 0) },
-            Self::Boosted(settings) => {
-                ExpectedModel::Boosted(boosting::fit_rows(settings, columns, rows.targets(&labels))?)
-            }
-            Self::Corrected(settings) => {
-                let Correction { offset, least, prior } = Correction::of(rows)?;
-                let model = boosting::fit_rows(settings, columns, rows.targets(&labels).offset_by(&offset))?;
-                ExpectedModel::Corrected { model, least, prior }
-            }
-            Self::Mean => ExpectedModel::Mean(mean(&labels)),
-        })
-    }
-}
-
-/// Where trees that correct what is foreseen start.
-struct Correction {
-    offset: Vec<f64>,
-    least: f64,
-    prior: TenurePrior,
-}
-
-impl Correction {
-    fn of(rows: &Inputs) -> Result<Self, FitError> {
-        let prior = foreseen_prior(rows, 0);
-        let least = LEAST_SHARE * mean(&amounts(&rows.rows));
-        let offset = Self::offset(rows, least, &prior)?;
-        Ok(Self { offset, least, prior })
-    }
-
-    fn offset(rows: &Inputs, least: f64, prior: &TenurePrior) -> Result<Vec<f64>, FitError> {
-        let foreseen = ExpectedModel::Occurrence { prior: prior.clone() }.scores(&rows.view())?;
-        Ok(offset_of(&foreseen, least))
-    }
-}
-
-/// The members of a blend, fitted to the training rows.
-struct Fitted {
-    members: Vec<(Recipe, ExpectedModel)>,
-    /// The bins of those rows, where trees are among the members.
-    bins: Option<Binned>,
-}
-
 /// Predictions of rows, by fits that have not learned from them.
 struct Unseen {
     /// One list for each member of a blend.
@@ -148,6 +75,21 @@ struct Unseen {
 }
 
 impl Unseen {
+    /// Training rows, each predicted by fits to other customers; none where those are too few to learn from.
+    fn of_folds(train: &Inputs, fitted: &[(Recipe, ExpectedModel)], binned: &BinnedRows) -> Result<Self, FitError> {
+        let (hashes, outcomes) = (train.rows.hashes(), train.rows.amounts(0));
+        let mut unseen = Self { members: vec![Vec::new(); fitted.len()], actual: Vec::new() };
+        for Fold { inside, outside } in folds(&hashes).filter(|fold| !fold.inside.is_empty()) {
+            let Some(models) = binned.fit_some(fitted, &outside)? else { continue };
+            let some = train.some(&inside);
+            for (model, unseen) in models.iter().zip(&mut unseen.members) {
+                unseen.extend(model.scores(&some.view())?);
+            }
+            unseen.actual.extend(inside.iter().map(|&row| outcomes[row]));
+        }
+        Ok(unseen)
+    }
+
     /// What a blend says of the rows; `foreseen` is the place of the buy-till-you-die model.
     fn at_level(&self, weights: &[f64], foreseen: Option<usize>) -> Vec<f64> {
         let predicted = combined(&self.members, weights);
@@ -156,14 +98,28 @@ impl Unseen {
     }
 }
 
-/// Weights of the members of a blend. A few windows cannot tell them apart for certain: half-way to equal weights.
-fn weights_of(unseen: &[Unseen]) -> Result<Vec<f64>, FitError> {
-    let members = (0..unseen[0].members.len())
+/// Weights of the members of a blend. A few windows cannot tell them apart for certain: half-way to equal weights. Of trees in one part and
+/// trees in two, which have learned the same from the same rows, only those have any that do better alone.
+fn weights_of(unseen: &[Unseen], fitted: &[(Recipe, ExpectedModel)]) -> Result<Vec<f64>, FitError> {
+    let mut members = (0..fitted.len())
         .map(|member| unseen.iter().flat_map(|rows| rows.members[member].iter().copied()).collect())
         .collect::<Vec<Vec<f64>>>();
     let actual: Vec<f64> = unseen.iter().flat_map(|rows| rows.actual.iter().map(|amount| amount.max(0.0))).collect();
+    let place = |is: fn(&Recipe) -> bool| fitted.iter().position(|(recipe, _)| is(recipe));
+    let one = place(|recipe| matches!(recipe, Recipe::Boosted(_)));
+    let two = place(|recipe| matches!(recipe, Recipe::TwoPart { .. }));
+    let worse = one.zip(two).map(|(one, two)| {
+        let loss = |member: usize| deviance_of_amounts(&members[member], &actual);
+        if loss(two) < loss(one) { one } else { two }
+    });
+    worse.map(|worse| members.remove(worse));
     let equal = 1.0 / members.len() as f64;
-    Ok(weights_of_amounts(&members, &actual)?.into_iter().map(|weight| (weight + equal) / 2.0).collect())
+    let mut weights = weights_of_amounts(&members, &actual)?;
+    weights.iter_mut().for_each(|weight| *weight = (*weight + equal) / 2.0);
+    if let Some(worse) = worse {
+        weights.insert(worse, 0.0);
+    }
+    Ok(weights)
 }
 
 /// Intervals around what a blend says.
@@ -171,55 +127,6 @@ fn intervals_of(unseen: &[Unseen], weights: &[f64], foreseen: Option<usize>) -> 
     let predicted: Vec<f64> = unseen.iter().flat_map(|rows| rows.at_level(weights, foreseen)).collect();
     let actual: Vec<f64> = unseen.iter().flat_map(|rows| rows.actual.iter().copied()).collect();
     Intervals::fit(&predicted, &actual, INTERVAL_SHARE)
-}
-
-/// Training rows, each predicted by fits to other customers.
-fn of_folds(train: &Inputs, fitted: &[(Recipe, ExpectedModel)], bins: &Binned) -> Result<Unseen, FitError> {
-    let (hashes, labels, outcomes) = (train.rows.hashes(), amounts(&train.rows), train.rows.amounts(0));
-    let offset = fitted.iter().find_map(|(_, model)| match model {
-        ExpectedModel::Corrected { least, prior, .. } => Some(Correction::offset(train, *least, prior)),
-        _ => None,
-    });
-    let offset = offset.transpose()?;
-    let mut unseen = Unseen { members: vec![Vec::new(); fitted.len()], actual: Vec::new() };
-    for Fold { inside, outside } in folds(&hashes) {
-        if inside.is_empty() || outside.iter().filter(|&&row| labels[row] > 0.0).count() < LEAST_POSITIVE {
-            continue; // too few to learn from: the other rows decide
-        }
-        let weights = train.weights_at(&outside);
-        let some = train.some(&inside);
-        for ((recipe, model), unseen) in fitted.iter().zip(&mut unseen.members) {
-            let scores = match (recipe, model) {
-                (Recipe::Boosted(settings), _) => {
-                    let model = settings.fit_binned(bins, Targets::of(&labels).weighted(&weights), None)?;
-                    ExpectedModel::Boosted(model).scores(&some.view())?
-                }
-                (Recipe::Corrected(settings), ExpectedModel::Corrected { least, prior, .. }) => {
-                    let offset = offset.as_ref().expect("of the model that is corrected");
-                    let targets = Targets::of(&labels).weighted(&weights).offset_by(offset);
-                    let model = settings.fit_binned(bins, targets, None)?;
-                    ExpectedModel::Corrected { model, least: *least, prior: prior.clone() }.scores(&some.view())?
-                }
-                (_, model) => model.scores(&some.view())?,
-            };
-            unseen.extend(scores);
-        }
-        unseen.actual.extend(inside.iter().map(|&row| outcomes[row]));
-    }
-    Ok(unseen)
-}
-
-/// Labels as the models take them: who returned more than they bought was worth nothing.
-fn amounts(rows: &Rows) -> Vec<f64> {
-    rows.amounts(0).into_iter().map(|amount| amount.max(0.0)).collect()
-}
-
-fn mean(labels: &[f64]) -> f64 {
-    labels.iter().sum::<f64>() / labels.len().max(1) as f64
-}
-
-pub(super) fn positives(rows: &Rows) -> usize {
-    rows.amounts(0).into_iter().filter(|&amount| amount > 0.0).count()
 }
 
 impl Single<'_> {
@@ -237,7 +144,9 @@ impl Single<'_> {
     ) -> Result<FittedColumn, TrainingError> {
         let broken = |source| self.broken(source);
         let Judged { train, validate, test } = judged;
-        let Fitted { members: fitted, bins } = self.recipes(judged, settings).map_err(broken)?;
+        let training = &self.material.config.training;
+        let Fitted { members: fitted, binned } =
+            Fitted::of(self.target.kind, judged, settings, training).map_err(broken)?;
         let has_both = !train.rows.is_empty() && !validate.rows.is_empty();
         let (mut weights, mut intervals) = (vec![0.0; fitted.len()], None);
         weights[0] = 1.0;
@@ -248,10 +157,10 @@ impl Single<'_> {
             };
             let foreseen = fitted.iter().position(|(recipe, _)| *recipe == Recipe::Occurrence);
             let mut unseen = vec![of(validate)?];
-            if let Some(bins) = &bins {
-                unseen.push(of_folds(train, &fitted, bins).map_err(broken)?);
+            if let Some(binned) = &binned {
+                unseen.push(Unseen::of_folds(train, &fitted, binned).map_err(broken)?);
             }
-            weights = weights_of(&unseen).map_err(broken)?;
+            weights = weights_of(&unseen, &fitted).map_err(broken)?;
             let is_amount = self.target.kind == TargetKind::Amount;
             if is_amount {
                 *cuts = Cuts::of_value(&unseen[0].at_level(&weights, foreseen));
@@ -275,7 +184,7 @@ impl Single<'_> {
                 trained.targets.push(report);
                 // What ships has seen the test window, too; so have its weights and its intervals.
                 unseen.push(tested);
-                weights = weights_of(&unseen).map_err(broken)?;
+                weights = weights_of(&unseen, &fitted).map_err(broken)?;
             }
             if is_amount {
                 intervals = intervals_of(&unseen, &weights, foreseen).ok(); // refused where nothing is expected
@@ -286,7 +195,9 @@ impl Single<'_> {
                 .push(format!("{}: too little had happened before the test cut-off to judge it.", self.name));
         }
         let counted = fitted.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0);
-        let members = counted.map(|((recipe, _), &weight)| Ok(Member { weight, model: recipe.fit(shipped)? }));
+        let bins = binned.map(|_| BinnedRows::of(shipped)).transpose().map_err(broken)?;
+        let members =
+            counted.map(|((recipe, _), &weight)| Ok(Member { weight, model: recipe.fit(shipped, bins.as_ref())? }));
         let members: Vec<Member<ExpectedModel>> = members.collect::<Result<_, _>>().map_err(broken)?;
         let level = self.level_now(&members, trained)?;
         if is_without_intervals(self.target, &intervals) {
@@ -316,47 +227,6 @@ impl Single<'_> {
             ));
         }
         Ok(level)
-    }
-
-    /// Members of the blend with their fits to the training rows; the first is the one to take where none can be weighed.
-    fn recipes(&self, judged: &Judged, settings: &mut Option<BoostedTrees>) -> Result<Fitted, FitError> {
-        let Judged { train, validate, .. } = judged;
-        let (mut fitted, mut shared) = (Vec::new(), None);
-        if train.has_foresight() {
-            fitted.push((Recipe::Occurrence, Recipe::Occurrence.fit(train)?));
-        }
-        let is_learnable = positives(&train.rows).min(positives(&validate.rows)) >= LEAST_POSITIVE;
-        if is_learnable {
-            let objective = match self.target.kind {
-                TargetKind::Amount => Objective::Tweedie { power: TWEEDIE_POWER },
-                _ => Objective::Poisson,
-            };
-            let bins = Bins::new(train.columns.view(), validate.columns.view())?;
-            let (labels, outcomes) = (amounts(&train.rows), amounts(&validate.rows));
-            let lesson = Lesson { weights: train.weights(), ..Lesson::of(&labels) };
-            let check = Lesson::of(&outcomes);
-            if settings.is_none() {
-                let training = &self.material.config.training;
-                let found = boosting::search(&bins, lesson, check, &train.rows.hashes(), objective, training)?;
-                *settings = Some(found);
-            }
-            let known = boosting::for_objective(settings.as_ref().expect("found above"), objective);
-            let (plain, model) = boosting::settle(known.clone(), &bins, lesson, check)?;
-            fitted.push((Recipe::Boosted(plain), ExpectedModel::Boosted(model)));
-            if train.has_foresight() {
-                let Correction { offset, least, prior } = Correction::of(train)?;
-                let lesson = Lesson { offset: Some(&offset), ..lesson };
-                let offset = Correction::offset(validate, least, &prior)?;
-                let check = Lesson { offset: Some(&offset), ..check };
-                let (corrected, model) = boosting::settle(known, &bins, lesson, check)?;
-                fitted.push((Recipe::Corrected(corrected), ExpectedModel::Corrected { model, least, prior }));
-            }
-            shared = Some(bins.train);
-        }
-        if fitted.is_empty() {
-            fitted.push((Recipe::Mean, Recipe::Mean.fit(train)?));
-        }
-        Ok(Fitted { members: fitted, bins: shared })
     }
 }
 

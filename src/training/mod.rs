@@ -12,6 +12,7 @@ mod material;
 mod occurrences;
 mod pool;
 mod probability;
+mod recipes;
 
 pub(crate) use boosting::MOST_TRIALS;
 pub use error::TrainingError;
@@ -213,13 +214,9 @@ fn set_aside(material: &Material, target: &Target, split: &Split) -> Result<Opti
     }
     let labels = |split: &Split, role| -> Result<usize, TrainingError> {
         let rows = material.select(target, split, Purpose::Judged(role))?;
-        Ok(if target.is_probability() {
-            probability::smaller_class(&rows.flags(0))
-        } else {
-            expected::positives(&rows)
-        })
+        Ok(if target.is_probability() { probability::smaller_class(&rows.flags(0)) } else { recipes::positives(&rows) })
     };
-    let least = if target.is_probability() { probability::LEAST_OF_A_CLASS } else { expected::LEAST_POSITIVE };
+    let least = if target.is_probability() { probability::LEAST_OF_A_CLASS } else { recipes::LEAST_POSITIVE };
     let is_enough = |split: &Split| -> Result<bool, TrainingError> {
         Ok(labels(split, Role::Train)? >= least && labels(split, Role::Validate)? >= least)
     };

@@ -8,7 +8,7 @@ use super::inputs::{Inputs, Judged};
 use super::judge::{Candidate, judge_probability};
 use super::material::{Material, Purpose};
 use super::pool::{Fold, Pool, blended, folds};
-use super::{Trained, TrainingError, categories, expected, foresight_index};
+use super::{Trained, TrainingError, categories, foresight_index, recipes};
 use crate::bundle::{Cuts, FittedColumn, FittedTarget, ProbabilityModel};
 use crate::config::TargetKind;
 use crate::labels::Target;
@@ -192,7 +192,7 @@ impl Single<'_> {
             self.weigh_by_coefficients(&model, preparation, trained);
             return Ok(uncalibrated(if shipped.has_foresight() {
                 // Nothing tells them apart: the one that learns from labels and the one that needs none have an equal say.
-                let prior = expected::foreseen_prior(shipped, 0);
+                let prior = recipes::foreseen_prior(shipped, 0);
                 let members = [ProbabilityModel::Logistic(model), ProbabilityModel::Occurrence { prior }];
                 Blend { members: members.into_iter().map(|model| Member { weight: 0.5, model }).collect() }
             } else {
@@ -231,7 +231,7 @@ impl Single<'_> {
                     let model = boosting::fit_rows(&found.boosted, shipped.columns.view(), shipped.targets(&labels))?;
                     ProbabilityModel::Boosted(model)
                 }
-                _ => ProbabilityModel::Occurrence { prior: expected::foreseen_prior(shipped, 0) },
+                _ => ProbabilityModel::Occurrence { prior: recipes::foreseen_prior(shipped, 0) },
             };
             members.push(Member { weight, model });
         }
@@ -267,7 +267,7 @@ impl Single<'_> {
         let (boosted, trees) = boosting::settle(known, &bins, lesson, check).map_err(broken)?;
         let mut members = vec![ProbabilityModel::Logistic(linear), ProbabilityModel::Boosted(trees)];
         if train.has_foresight() {
-            members.push(ProbabilityModel::Occurrence { prior: expected::foreseen_prior(train, 0) });
+            members.push(ProbabilityModel::Occurrence { prior: recipes::foreseen_prior(train, 0) });
         }
 
         let of = |inputs: &Inputs| -> Result<Vec<Vec<f64>>, TrainingError> {

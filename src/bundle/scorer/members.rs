@@ -1,6 +1,7 @@
 //! The members of blends, made ready for many rows.
 
 use super::logistics::Logistics;
+use crate::bundle::contributions::ln_probability;
 use crate::bundle::parameters::{ExpectedModel, FittedColumn, ProbabilityModel};
 use crate::models::boosted::Forest;
 use crate::models::occurrence::TenurePrior;
@@ -26,6 +27,7 @@ pub(super) enum OfExpected<'a> {
     Occurrence(&'a TenurePrior),
     Trees(Box<Forest<'a>>),
     Corrected { trees: Box<Forest<'a>>, least: f64, prior: &'a TenurePrior },
+    TwoPart { occurs: Box<Forest<'a>>, amount: Box<Forest<'a>> },
     Mean(f64),
 }
 
@@ -56,6 +58,9 @@ impl<'a> Column<'a> {
                         ExpectedModel::Corrected { model, least, prior } => {
                             OfExpected::Corrected { trees: Box::new(model.forest()), least: *least, prior }
                         }
+                        ExpectedModel::TwoPart { occurs, amount } => {
+                            OfExpected::TwoPart { occurs: Box::new(occurs.forest()), amount: Box::new(amount.forest()) }
+                        }
                         ExpectedModel::Mean(mean) => OfExpected::Mean(*mean),
                     };
                     (member.weight, of)
@@ -84,7 +89,10 @@ impl<'a> Column<'a> {
             Self::Expected(members) => {
                 let of = |member: &OfExpected| match member {
                     OfExpected::Trees(trees) | OfExpected::Corrected { trees, .. } => trees.model().expected(),
-                    _ => 0.0,
+                    OfExpected::TwoPart { occurs, amount } => {
+                        ln_probability(occurs.model().expected()) + amount.model().expected()
+                    }
+                    OfExpected::Occurrence(_) | OfExpected::Mean(_) => 0.0,
                 };
                 members.iter().map(|(_, member)| of(member)).collect()
             }
@@ -106,6 +114,7 @@ impl<'a> Column<'a> {
             Self::Expected(members) => {
                 let of = |member: &OfExpected| match member {
                     OfExpected::Trees(trees) | OfExpected::Corrected { trees, .. } => trees.columns().to_vec(),
+                    OfExpected::TwoPart { occurs, amount } => [occurs.columns(), amount.columns()].concat(),
                     OfExpected::Occurrence(_) | OfExpected::Mean(_) => Vec::new(),
                 };
                 members.iter().flat_map(|(_, member)| of(member)).collect()
