@@ -16,7 +16,7 @@ use crate::bundle::{Cuts, ExpectedModel, FittedColumn, FittedTarget};
 use crate::config::TargetKind;
 use crate::labels::Target;
 use crate::models::FitError;
-use crate::models::blend::{Blend, Member, deviance_of_amounts, weights_of_amounts};
+use crate::models::blend::{Blend, Member, weights_of_amounts};
 use crate::models::boosted::BoostedTrees;
 use crate::models::interval::Intervals;
 use crate::models::occurrence::{Expectation, OccurrenceModel, TenurePrior};
@@ -98,28 +98,14 @@ impl Unseen {
     }
 }
 
-/// Weights of the members of a blend. A few windows cannot tell them apart for certain: half-way to equal weights. Of trees in one part and
-/// trees in two, which have learned the same from the same rows, only those have any that do better alone.
-fn weights_of(unseen: &[Unseen], fitted: &[(Recipe, ExpectedModel)]) -> Result<Vec<f64>, FitError> {
-    let mut members = (0..fitted.len())
+/// Weights of the members of a blend. A few windows cannot tell them apart for certain: half-way to equal weights.
+fn weights_of(unseen: &[Unseen]) -> Result<Vec<f64>, FitError> {
+    let members = (0..unseen[0].members.len())
         .map(|member| unseen.iter().flat_map(|rows| rows.members[member].iter().copied()).collect())
         .collect::<Vec<Vec<f64>>>();
     let actual: Vec<f64> = unseen.iter().flat_map(|rows| rows.actual.iter().map(|amount| amount.max(0.0))).collect();
-    let place = |is: fn(&Recipe) -> bool| fitted.iter().position(|(recipe, _)| is(recipe));
-    let one = place(|recipe| matches!(recipe, Recipe::Boosted(_)));
-    let two = place(|recipe| matches!(recipe, Recipe::TwoPart { .. }));
-    let worse = one.zip(two).map(|(one, two)| {
-        let loss = |member: usize| deviance_of_amounts(&members[member], &actual);
-        if loss(two) < loss(one) { one } else { two }
-    });
-    worse.map(|worse| members.remove(worse));
     let equal = 1.0 / members.len() as f64;
-    let mut weights = weights_of_amounts(&members, &actual)?;
-    weights.iter_mut().for_each(|weight| *weight = (*weight + equal) / 2.0);
-    if let Some(worse) = worse {
-        weights.insert(worse, 0.0);
-    }
-    Ok(weights)
+    Ok(weights_of_amounts(&members, &actual)?.into_iter().map(|weight| (weight + equal) / 2.0).collect())
 }
 
 /// Intervals around what a blend says.
@@ -145,7 +131,7 @@ impl Single<'_> {
         let broken = |source| self.broken(source);
         let Judged { train, validate, test } = judged;
         let training = &self.material.config.training;
-        let Fitted { members: fitted, binned } =
+        let Fitted { members: fitted, bettered, binned } =
             Fitted::of(self.target.kind, judged, settings, training).map_err(broken)?;
         let has_both = !train.rows.is_empty() && !validate.rows.is_empty();
         let (mut weights, mut intervals) = (vec![0.0; fitted.len()], None);
@@ -160,7 +146,7 @@ impl Single<'_> {
             if let Some(binned) = &binned {
                 unseen.push(Unseen::of_folds(train, &fitted, binned).map_err(broken)?);
             }
-            weights = weights_of(&unseen, &fitted).map_err(broken)?;
+            weights = weights_of(&unseen).map_err(broken)?;
             let is_amount = self.target.kind == TargetKind::Amount;
             if is_amount {
                 *cuts = Cuts::of_value(&unseen[0].at_level(&weights, foreseen));
@@ -177,6 +163,10 @@ impl Single<'_> {
                 for ((_, model), scores) in fitted.iter().zip(&tested.members) {
                     candidates.push(Candidate { name: model.name().into(), scores: scores.clone(), is_chosen: false });
                 }
+                if let Some(model) = bettered {
+                    let scores = model.scores(&test.view()).map_err(broken)?;
+                    candidates.push(Candidate { name: model.name().into(), scores, is_chosen: false });
+                }
                 let mut report = judge_amount(self.material, self.target, self.split, test, 0, candidates)?;
                 if is_amount && let Ok(judged) = intervals_of(&unseen, &weights, foreseen) {
                     report.coverage = Some(judged.coverage(&predicted, &tested.actual));
@@ -184,7 +174,7 @@ impl Single<'_> {
                 trained.targets.push(report);
                 // What ships has seen the test window, too; so have its weights and its intervals.
                 unseen.push(tested);
-                weights = weights_of(&unseen, &fitted).map_err(broken)?;
+                weights = weights_of(&unseen).map_err(broken)?;
             }
             if is_amount {
                 intervals = intervals_of(&unseen, &weights, foreseen).ok(); // refused where nothing is expected

@@ -6,6 +6,7 @@ use super::material::Rows;
 use crate::bundle::{ExpectedModel, offset_of};
 use crate::config::{TargetKind, TrainingConfig};
 use crate::models::FitError;
+use crate::models::blend::deviance_of_amounts;
 use crate::models::boosted::{Binned, BoostedModel, BoostedTrees, Objective, Targets};
 use crate::models::occurrence::TenurePrior;
 
@@ -143,10 +144,35 @@ impl Parts {
     }
 }
 
+/// Trees in two parts that stop where their validation losses are least.
+fn two_parts(
+    settings: impl Fn(Objective) -> BoostedTrees,
+    bins: &Bins,
+    train: Lesson,
+    validate: Lesson,
+) -> Result<(Recipe, ExpectedModel), FitError> {
+    let (learned, found) = (Parts::of(train.labels, train.weights), Parts::of(validate.labels, None));
+    let (occurs, first) = boosting::settle(
+        settings(Objective::Logistic),
+        bins,
+        Lesson { labels: &learned.happened, ..train },
+        Lesson { labels: &found.happened, ..validate },
+    )?;
+    let (amount, second) = boosting::settle(
+        settings(Objective::Gamma),
+        bins,
+        Lesson { weights: Some(&learned.weights), ..train },
+        Lesson { weights: Some(&found.weights), ..validate },
+    )?;
+    Ok((Recipe::TwoPart { occurs, amount }, ExpectedModel::TwoPart { occurs: first, amount: second }))
+}
+
 /// The members of a blend, fitted to the training rows.
 pub(super) struct Fitted<'a> {
     /// The first is the one to take where none can be weighed.
     pub(super) members: Vec<(Recipe, ExpectedModel)>,
+    /// Trees that others have bettered on the validation rows, which have learned the same from the same rows.
+    pub(super) bettered: Option<ExpectedModel>,
     /// Those rows, where trees are among the members.
     pub(super) binned: Option<BinnedRows<'a>>,
 }
@@ -164,7 +190,7 @@ impl<'a> Fitted<'a> {
         if train.has_foresight() {
             members.push((Recipe::Occurrence, Recipe::Occurrence.fit(train, None)?));
         }
-        let mut binned = None;
+        let (mut binned, mut bettered) = (None, None);
         if positives(&train.rows).min(positives(&validate.rows)) >= LEAST_POSITIVE {
             let objective = match kind {
                 TargetKind::Amount => Objective::Tweedie { power: TWEEDIE_POWER },
@@ -179,7 +205,19 @@ impl<'a> Fitted<'a> {
             }
             let known = |objective| boosting::for_objective(settings.as_ref().expect("found above"), objective);
             let (plain, model) = boosting::settle(known(objective), &bins, lesson, check)?;
-            members.push((Recipe::Boosted(plain), ExpectedModel::Boosted(model)));
+            let mut trees = (Recipe::Boosted(plain), ExpectedModel::Boosted(model));
+            let nothing = |labels: &[f64]| labels.iter().filter(|&&label| label == 0.0).count();
+            if kind == TargetKind::Amount && nothing(&labels).min(nothing(&outcomes)) >= LEAST_POSITIVE {
+                let mut other = two_parts(known, &bins, lesson, check)?;
+                let loss = |(_, model): &(Recipe, ExpectedModel)| -> Result<f64, FitError> {
+                    Ok(deviance_of_amounts(&model.scores(&validate.view())?, &outcomes))
+                };
+                if loss(&other)? < loss(&trees)? {
+                    std::mem::swap(&mut trees, &mut other);
+                }
+                bettered = Some(other.1);
+            }
+            members.push(trees);
             if train.has_foresight() {
                 let Correction { offset, least, prior } = Correction::of(train)?;
                 let lesson = Lesson { offset: Some(&offset), ..lesson };
@@ -188,30 +226,12 @@ impl<'a> Fitted<'a> {
                 let (corrected, model) = boosting::settle(known(objective), &bins, lesson, check)?;
                 members.push((Recipe::Corrected(corrected), ExpectedModel::Corrected { model, least, prior }));
             }
-            let nothing = |labels: &[f64]| labels.iter().filter(|&&label| label == 0.0).count();
-            if kind == TargetKind::Amount && nothing(&labels).min(nothing(&outcomes)) >= LEAST_POSITIVE {
-                let (parts, found) = (Parts::of(&labels, lesson.weights), Parts::of(&outcomes, None));
-                let (occurs, first) = boosting::settle(
-                    known(Objective::Logistic),
-                    &bins,
-                    Lesson { labels: &parts.happened, ..lesson },
-                    Lesson { labels: &found.happened, ..check },
-                )?;
-                let (amount, second) = boosting::settle(
-                    known(Objective::Gamma),
-                    &bins,
-                    Lesson { weights: Some(&parts.weights), ..lesson },
-                    Lesson { weights: Some(&found.weights), ..check },
-                )?;
-                let model = ExpectedModel::TwoPart { occurs: first, amount: second };
-                members.push((Recipe::TwoPart { occurs, amount }, model));
-            }
             binned = Some(BinnedRows::with(train, bins.train)?);
         }
         if members.is_empty() {
             members.push((Recipe::Mean, Recipe::Mean.fit(train, None)?));
         }
-        Ok(Self { members, binned })
+        Ok(Self { members, bettered, binned })
     }
 }
 
