@@ -176,7 +176,7 @@ pub fn catalogue(
     observer: &dyn Observer,
 ) -> Result<Vec<Feature>, Error> {
     let lists = Lists::read(&ListFiles::default().or(&config.lists), &config.zone())?;
-    let reading = Reading { attributes, as_of, ..Reading::new(events, config, &lists, budget) };
+    let reading = Reading { attributes, as_of, ..Reading::new(events, config, &lists, budget).without_fingerprints() };
     let (timelines, _) = read_timelines(&reading, observer)?;
     let as_of = as_of.unwrap_or_else(|| day_after(&timelines, observer));
     let plan = Plan::new(&timelines, config, as_of)?;

@@ -348,6 +348,23 @@ fn timed(folder: &TempDir, name: &str, ts: ArrayRef, statistics: EnabledStatisti
     parquet(folder, name, columns, plain().set_max_row_group_row_count(Some(10)).set_statistics_enabled(statistics))
 }
 
+#[test]
+fn without_fingerprints_the_same_is_read() {
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder, "shop.csv", "customer_id,ts,value\na,2026-01-01,1\nb,2026-01-02,2\n");
+    let config = Config::default();
+    let summary = |is_with: bool| {
+        let events = Events::open(std::slice::from_ref(&path), &config).unwrap();
+        let reader = events.reader(ReadLimit::default(), None).unwrap();
+        let mut reader = if is_with { reader } else { reader.without_fingerprints() };
+        while reader.next_round().unwrap().is_some() {}
+        reader.finish().unwrap()
+    };
+    let (with, without) = (summary(true), summary(false));
+    assert_eq!((with.files.len(), without.files.len()), (1, 0));
+    assert_eq!(account(&with), account(&without));
+}
+
 /// Everything of a summary but the files.
 fn account(summary: &ReadSummary) -> serde_json::Value {
     let mut account = serde_json::to_value(summary).unwrap();

@@ -107,8 +107,11 @@ pub(super) struct Seen {
 pub(super) fn open(source: &EventsSource, observer: &dyn Observer) -> Result<Seen, Error> {
     let EventsSource { events, config, rejects, budget, .. } = source;
     let lists = Lists::read(&ListFiles::default().or(&config.lists), &config.zone())?;
-    let reading =
-        Reading { as_of: source.as_of, rejects: Some(rejects), ..Reading::new(events, config, &lists, budget) };
+    let reading = Reading {
+        as_of: source.as_of,
+        rejects: Some(rejects),
+        ..Reading::new(events, config, &lists, budget).without_fingerprints()
+    };
     let (timelines, _) = read_timelines(&reading, observer)?;
     let as_of = source.as_of.unwrap_or_else(|| {
         let day = timelines.last_day.plus(1);

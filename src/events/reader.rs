@@ -164,6 +164,13 @@ impl EventReader<'_> {
         self
     }
 
+    /// The same reading without fingerprints of its files: the summary names no file, and no byte is read only to be
+    /// hashed.
+    pub fn without_fingerprints(mut self) -> Self {
+        self.rounds.fingerprints = Fingerprints::new([]);
+        self
+    }
+
     /// Number of ids of events that were met, by which repeated ones are known.
     pub fn ids(&self) -> usize {
         self.ids.len()

@@ -113,7 +113,7 @@ fn build_here(options: &BuildOptions, observer: &dyn Observer) -> Result<Built, 
         attributes: &options.attributes,
         as_of: last,
         rejects: Some(&rejects),
-        ..Reading::new(&options.events, config, &lists, &options.budget)
+        ..Reading::new(&options.events, config, &lists, &options.budget).without_fingerprints()
     };
     let (timelines, _) = read_timelines(&reading, observer)?;
     if as_ofs.is_empty() {

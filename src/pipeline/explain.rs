@@ -95,7 +95,7 @@ impl Source<'_> {
             attributes: &self.options.attributes,
             as_of: Some(as_of),
             numbers: Some(&numbers),
-            ..Reading::new(&self.options.events, &self.bundle.manifest.config, &lists, &budget)
+            ..Reading::new(&self.options.events, &self.bundle.manifest.config, &lists, &budget).without_fingerprints()
         };
         let (timelines, summary) = read_any(store, &reading, observer)?;
         if let Some(timelines) = &timelines {

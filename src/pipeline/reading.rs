@@ -35,12 +35,29 @@ pub struct Reading<'a> {
     pub lists: &'a Lists,
     /// What timelines may take.
     pub budget: &'a Budget,
+    /// Whether fingerprints of the files are taken; without, the summary names no file.
+    pub has_fingerprints: bool,
 }
 
 impl<'a> Reading<'a> {
     /// All of some events, as the settings say.
     pub fn new(events: &'a [String], config: &'a Config, lists: &'a Lists, budget: &'a Budget) -> Self {
-        Self { events, attributes: &[], config, as_of: None, rejects: None, numbers: None, lists, budget }
+        Self {
+            events,
+            attributes: &[],
+            config,
+            as_of: None,
+            rejects: None,
+            numbers: None,
+            lists,
+            budget,
+            has_fingerprints: true,
+        }
+    }
+
+    /// The same, for who keeps no account of the files.
+    pub fn without_fingerprints(self) -> Self {
+        Self { has_fingerprints: false, ..self }
     }
 }
 
@@ -80,8 +97,9 @@ fn attribute_files(named: &[String], config: &Config) -> Vec<String> {
     if named.is_empty() && !path.is_empty() { vec![path.clone()] } else { named.to_vec() }
 }
 
-/// A reading that holds no more rows at a time than the budget allows.
-fn within<'a>(reader: EventReader<'a>, budget: &Budget) -> EventReader<'a> {
+/// A reading that holds no more rows at a time than the budget allows, with fingerprints of its files or without.
+fn within<'a>(reader: EventReader<'a>, budget: &Budget, has_fingerprints: bool) -> EventReader<'a> {
+    let reader = if has_fingerprints { reader } else { reader.without_fingerprints() };
     match budget.piece_rows() {
         Some(rows) => reader.in_pieces_of(rows),
         None => reader,
@@ -94,7 +112,7 @@ fn read_attributes(
     reading: &Reading,
     observer: &dyn Observer,
 ) -> Result<(Attributes, ReadSummary), Error> {
-    let Reading { config, as_of, rejects, lists, budget, .. } = *reading;
+    let Reading { config, as_of, rejects, lists, budget, has_fingerprints, .. } = *reading;
     let (table, has_validity) = Events::open_attributes(specs, config)?;
     observer.stage("reading attributes");
     let kind = |extra: &ExtraColumn| match extra.kind {
@@ -119,7 +137,7 @@ fn read_attributes(
     }
     let rejects = rejects.map(|path| path.with_file_name("rejects-attributes.ndjson"));
     let reader = table.reader(ReadLimit { as_of, settle_days: 0 }, rejects.as_deref())?.with_extras(&names)?;
-    let mut reader = within(reader, budget);
+    let mut reader = within(reader, budget, has_fingerprints);
     let mut builder = AttributesBuilder::new(columns.clone(), has_validity);
     while let Some(mut batches) = reader.next_round()? {
         for batch in &mut batches {
@@ -180,7 +198,7 @@ pub(super) fn read_any(
     reading: &Reading,
     observer: &dyn Observer,
 ) -> Result<(Option<Timelines>, ReadSummary), Error> {
-    let Reading { config, as_of, rejects, numbers, lists, budget, .. } = *reading;
+    let Reading { config, as_of, rejects, numbers, lists, budget, has_fingerprints, .. } = *reading;
     let events = Events::open(reading.events, config)?;
     observer.note(&events.mapping().note());
     for warning in &events.mapping().warnings {
@@ -209,7 +227,7 @@ pub(super) fn read_any(
     };
     let Outcome { mut summary, applied, timelines } = match stored {
         Ok(outcome) => outcome,
-        Err(attributes) => read_all(&request, attributes)?,
+        Err(attributes) => read_all(&request, has_fingerprints, attributes)?,
     };
     summary.files.extend(described.into_iter().flat_map(|described| described.files));
     summary.used -= applied.forgotten + applied.others;
@@ -248,9 +266,14 @@ pub(super) fn read_any(
 }
 
 /// Reads every file.
-fn read_all(request: &stored::Request, attributes: Option<Attributes>) -> Result<Outcome, Error> {
+fn read_all(
+    request: &stored::Request,
+    has_fingerprints: bool,
+    attributes: Option<Attributes>,
+) -> Result<Outcome, Error> {
     let stored::Request { events, inputs, lists, limit, rejects, budget, observer } = *request;
-    let mut reader = within(events.reader(limit, rejects)?.with_extras(&inputs.extras)?, budget);
+    let reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
+    let mut reader = within(reader, budget, has_fingerprints);
     let mut builder = TimelineBuilder::within(budget.clone()).with_attributes(attributes);
     let mut is_first = true;
     let mut applied = Applied::default();

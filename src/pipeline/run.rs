@@ -406,7 +406,7 @@ impl JudgeOptions {
             attributes: &self.attributes,
             as_of: self.as_of,
             numbers: Some(&numbers),
-            ..Reading::new(&self.events, config, &lists, &self.budget)
+            ..Reading::new(&self.events, config, &lists, &self.budget).without_fingerprints()
         };
         let (timelines, _) = read_timelines(&reading, observer)?;
         Ok((bundle, timelines))
