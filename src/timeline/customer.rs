@@ -24,12 +24,14 @@ impl<'a> CustomerId<'a> {
     }
 
     /// The customer that a number names.
+    #[inline]
     pub fn of_number(number: i64) -> Self {
         if number == NO_NUMBER { Self::Text(NO_NUMBER_TEXT) } else { Self::Number(number) }
     }
 
     /// Stable hash: XXH3 of a text; the finaliser of SplitMix64 (Steele, Lea & Flood 2014) of a number, which maps
     /// different numbers to different hashes.
+    #[inline(always)]
     pub fn hash(self) -> u64 {
         match self {
             Self::Number(number) => super::sample_hash(number as u64, NUMBER_SALT),

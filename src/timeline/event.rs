@@ -132,8 +132,17 @@ impl<'a> Timeline<'a> {
     /// Number of events that happened before the start of `as_of`, known then or not.
     #[inline]
     pub fn before(&self, as_of: Day) -> usize {
+        self.before_from(0, as_of)
+    }
+
+    /// The same, where it is known that the first `passed` did.
+    #[inline]
+    pub(crate) fn before_from(&self, passed: usize, as_of: Day) -> usize {
         let end = as_of.start_micros();
-        self.events.partition_point(|event| event.time < end)
+        match self.events.last() {
+            Some(last) if last.time >= end => passed + self.events[passed..].partition_point(|event| event.time < end),
+            _ => self.len(),
+        }
     }
 
     /// Positions of the events known at the start of `as_of`, oldest first.
@@ -189,6 +198,11 @@ impl EventColumns {
     /// Room for `n` events, all of which are to be filled: what stood there before may still do.
     pub(super) fn reset(&mut self, shape: Shape, n: usize) {
         self.events.resize(n, Event::default());
+        self.reset_beside(shape, n);
+    }
+
+    /// The same of the columns beside the events alone.
+    pub(super) fn reset_beside(&mut self, shape: Shape, n: usize) {
         self.details.resize(if shape.details { n } else { 0 }, Detail::none(Day(0)));
         self.n_numbers = shape.numbers;
         self.numbers.resize(n * shape.numbers, f64::NAN);
@@ -245,18 +259,34 @@ impl EventColumns {
         self.conditions.extend_from_slice(from.conditions);
     }
 
-    /// Copies each event to its slot in `to`, which has the same columns and as many events; `event` and `detail` are
-    /// what becomes of them.
+    /// Appends events whose other columns stand in `range` of `beside`.
+    pub(super) fn extend_beside(&mut self, events: impl Iterator<Item = Event>, beside: &Self, range: Range<usize>) {
+        let n = beside.n_numbers;
+        let of = |column: usize| if column == 0 { 0..0 } else { range.clone() };
+        self.n_numbers = n;
+        self.events.extend(events);
+        self.details.extend_from_slice(&beside.details[of(beside.details.len())]);
+        self.numbers.extend_from_slice(&beside.numbers[range.start * n..range.end * n]);
+        self.conditions.extend_from_slice(&beside.conditions[of(beside.conditions.len())]);
+    }
+
+    /// Copies each event to the next place of its owner in `to`, which has the same columns and as many events. `owners`
+    /// become the places; `event` and `detail` are what becomes of events.
     pub(super) fn scatter(
         &self,
-        slots: &[u32],
+        owners: &mut [u32],
+        next: &mut [u32],
         to: &mut Self,
         event: impl Fn(&Event) -> Event,
         detail: impl Fn(&Detail) -> Detail,
     ) {
-        for (from, &slot) in self.events.iter().zip(slots) {
-            to.events[slot as usize] = event(from);
+        for (from, owner) in self.events.iter().zip(owners.iter_mut()) {
+            let next = &mut next[*owner as usize];
+            to.events[*next as usize] = event(from);
+            *owner = *next;
+            *next += 1;
         }
+        let slots = &*owners;
         for (from, &slot) in self.details.iter().zip(slots) {
             to.details[slot as usize] = detail(from);
         }

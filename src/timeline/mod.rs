@@ -280,6 +280,7 @@ impl Timelines {
 
 /// A second hash of a customer, independent of the partition it is in (finaliser of SplitMix64, Steele et
 /// al. 2014), for samples, folds and hold-outs: `salt` tells them apart.
+#[inline]
 pub fn sample_hash(hash: u64, salt: u64) -> u64 {
     let mut z = hash ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -62,44 +62,42 @@ fn in_order(timeline: &Timeline, a: usize, b: usize) -> Ordering {
 
 /// Sorts customers by hash and each one's events by time, so that the order of the files decides nothing.
 ///
-/// `copy` is room for the unsorted events, which serves one partition after another: the sorted ones stay where they
-/// grew, so that no fresh memory is asked for.
-pub(super) fn sort_timelines(growing: Growing, recode: &Recode, copy: &mut EventColumns) -> Partition {
-    let Growing { customers: unsorted, events: mut sorted, mut owners, .. } = growing;
+/// `room` takes the sorted events and becomes theirs; where the unsorted ones grew is room for those of the next
+/// partition, so that hardly any fresh memory is asked for and no event is moved twice.
+pub(super) fn sort_timelines(growing: Growing, recode: &Recode, room: &mut EventColumns) -> Partition {
+    let Growing { customers: unsorted, events, mut owners, table } = growing;
+    drop(table);
     let n_customers = unsorted.len();
-    let mut order: Vec<u32> = (0..n_customers as u32).collect();
+    let mut order: Vec<(u64, u32)> = unsorted.hashes.iter().copied().zip(0..).collect();
     let text = |c: u32| unsorted.id(c as usize).to_string();
-    order.sort_unstable_by(|&a, &b| {
-        let by_hash = unsorted.hashes[a as usize].cmp(&unsorted.hashes[b as usize]);
-        by_hash.then_with(|| text(a).cmp(&text(b)))
-    });
+    order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| text(a.1).cmp(&text(b.1))));
     let mut partition = Partition::default();
     let mut place = vec![0u32; n_customers];
     partition.customers.reserve(n_customers, unsorted.text.len());
-    for (new, &old) in order.iter().enumerate() {
+    for (new, &(hash, old)) in order.iter().enumerate() {
         place[old as usize] = new as u32;
-        partition.customers.push(unsorted.id(old as usize), unsorted.hashes[old as usize]);
+        partition.customers.push(unsorted.id(old as usize), hash);
     }
     drop(unsorted);
-    let mut starts = vec![0usize; n_customers + 1];
+    let mut counts = vec![0u32; n_customers];
     for owner in &mut owners {
         *owner = place[*owner as usize];
-        starts[*owner as usize + 1] += 1;
+        counts[*owner as usize] += 1;
     }
-    for c in 0..n_customers {
-        starts[c + 1] += starts[c];
+    let mut starts = Vec::with_capacity(n_customers + 1);
+    let mut next = counts; // of each customer the place of the next event
+    let mut start = 0;
+    for next in &mut next {
+        starts.push(start as usize);
+        start += std::mem::replace(next, start);
     }
-    let mut next = starts.clone();
-    let mut slots = owners;
-    for slot in &mut slots {
-        let next = &mut next[*slot as usize];
-        *slot = *next as u32;
-        *next += 1;
-    }
-    copy.reset(sorted.shape(), 0);
-    copy.extend(sorted.timeline());
-    copy.scatter(&slots, &mut sorted, |event| recode.event(event), |detail| recode.detail(detail));
-    drop(slots);
+    starts.push(start as usize);
+    let mut sorted = std::mem::take(room);
+    sorted.reset(events.shape(), events.len());
+    let event = |event: &Event| recode.event(event);
+    events.scatter(&mut owners, &mut next, &mut sorted, event, |detail| recode.detail(detail));
+    drop(owners);
+    *room = events;
     let mut sorter = Sorter::default();
     for c in 0..n_customers {
         sorter.sort(&mut sorted, starts[c]..starts[c + 1]);

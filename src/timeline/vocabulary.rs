@@ -1,5 +1,7 @@
 //! Vocabularies: the strings of the events and the small numbers that stand for them.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 
 use super::{NO_CATEGORY, NO_CODE};
@@ -72,32 +74,45 @@ pub struct Vocabularies {
     pub campaign: Vocabulary,
 }
 
-/// Codes of one column of a batch, translated from the batch's dictionary.
+/// What the codes of one column of a batch are in a vocabulary.
 pub(super) struct Translated<'a> {
     codes: Option<&'a [u32]>,
+    /// By code of the batch; the last is of rows without a label.
     to: Vec<u32>,
 }
 
 impl<'a> Translated<'a> {
     pub(super) fn new(vocabulary: &mut Vocabulary, labels: Option<&'a Labels>) -> Self {
-        Self {
-            codes: labels.map(|labels| labels.codes.as_slice()),
-            to: labels.map(|labels| vocabulary.intern_all(labels)).unwrap_or_default(),
-        }
+        let mut to = labels.map(|labels| vocabulary.intern_all(labels)).unwrap_or_default();
+        to.push(NO_CATEGORY);
+        Self { codes: labels.map(|labels| labels.codes.as_slice()), to }
     }
 
+    /// Of some of the rows.
+    pub(super) fn of(&self, rows: Range<usize>) -> TranslatedRows<'_> {
+        TranslatedRows { codes: self.codes.map(|codes| &codes[rows]), to: &self.to }
+    }
+}
+
+/// Codes of some rows in a vocabulary.
+#[derive(Clone, Copy)]
+pub(super) struct TranslatedRows<'a> {
+    codes: Option<&'a [u32]>,
+    to: &'a [u32],
+}
+
+const _: () = assert!(NO_LABEL == u32::MAX && NO_CATEGORY as u16 == NO_CODE);
+
+impl TranslatedRows<'_> {
+    #[inline(always)]
     pub(super) fn wide(&self, row: usize) -> u32 {
-        match self.codes {
-            Some(codes) if codes[row] != NO_LABEL => self.to[codes[row] as usize],
-            _ => NO_CATEGORY,
-        }
+        // No label has the highest code of all: cut down to the last there is.
+        self.codes.map_or(NO_CATEGORY, |codes| self.to[(codes[row] as usize).min(self.to.len() - 1)])
     }
 
     /// 16-bit code; the builder has refused vocabularies that do not fit.
+    #[inline(always)]
     pub(super) fn narrow(&self, row: usize) -> u16 {
-        match self.wide(row) {
-            NO_CATEGORY => NO_CODE,
-            code => code as u16,
-        }
+        self.wide(row) as u16 // that of no label becomes the other's
     }
 }
