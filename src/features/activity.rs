@@ -23,6 +23,8 @@ pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
 /// Counts to date.
 #[derive(Default)]
 pub(super) struct State {
+    /// Whether more than the number of events is wanted.
+    wants_more: bool,
     events: u64,
     active_days: u64,
     weekend: u64,
@@ -32,8 +34,16 @@ pub(super) struct State {
 }
 
 impl State {
+    /// `wanted` tells it of every feature of the family.
+    pub(super) fn new(wanted: &[bool]) -> Self {
+        Self { wants_more: wanted[1..].contains(&true), ..Self::default() }
+    }
+
     pub(super) fn reset(&mut self, plan: &Plan) {
         self.events = 0;
+        if !self.wants_more {
+            return;
+        }
         self.active_days = 0;
         self.weekend = 0;
         self.kinds.clear();
@@ -42,9 +52,18 @@ impl State {
         self.channels.resize(plan.channels.len(), 0);
     }
 
+    /// So many events are observed together.
+    pub(super) fn observe_all(&mut self, events: usize) {
+        self.events += events as u64;
+    }
+
+    /// Whether events are to be observed one by one, too.
+    pub(super) fn observes_each(&self) -> bool {
+        self.wants_more
+    }
+
     #[inline]
     pub(super) fn observe(&mut self, step: &Step) {
-        self.events += 1;
         if let Some(count) = self.kinds.get_mut(step.kind as usize) {
             *count += 1;
         }
@@ -58,8 +77,12 @@ impl State {
         self.weekend += u64::from(self.is_weekend);
     }
 
-    pub(super) fn emit(&self, row: &mut Row) {
+    pub(super) fn emit(&self, plan: &Plan, row: &mut Row) {
         row.push(self.events as f64);
+        if !self.wants_more {
+            row.skip(plan.kinds.len() + plan.channels.len() + 1);
+            return;
+        }
         row.push(self.active_days as f64);
         for &count in &self.kinds[1..] {
             row.push(count as f64);

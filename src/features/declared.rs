@@ -102,6 +102,8 @@ struct Reading {
     window: usize,
     /// Events are counted, whatever their values.
     counts_all: bool,
+    /// Position among the sums of plain streams, if it is a number of them.
+    plain: Option<usize>,
 }
 
 /// Declarations made ready for the codes of one set of timelines.
@@ -130,9 +132,15 @@ struct Plain {
     slot_of: Vec<u16>,
     /// Number of slots. The first is of events that nobody asks about, the second of all events together.
     slots: usize,
-    /// Days of the windows, ascending; of each the windows of all streams that it ends, and their slots.
-    cuts: Vec<(u16, Vec<(usize, u16)>)>,
+    /// Whether anybody asks about all events together.
+    asks_of_all: bool,
+    /// Days of the windows, ascending.
+    cuts: Vec<u16>,
 }
+
+/// Of the events of a slot: how many there are, how many of them have money, and the money. Whole numbers are exact in a
+/// double, too.
+type Sums = [f64; 3];
 
 impl Plain {
     const OF_NONE: u16 = 0;
@@ -195,9 +203,9 @@ impl Compiled {
             let of_stream = compiled.windows_of[stream].clone();
             let window = compiled.windows[of_stream.clone()].binary_search(&days);
             let window = of_stream.start + window.expect("collected from the same list");
-            compiled.readings.push(Reading { stream, agg, window, counts_all });
+            compiled.readings.push(Reading { stream, agg, window, counts_all, plain: None });
         }
-        compiled.plain = Plain::new(&compiled, vocabularies.event.names().len());
+        compiled.plan_plain(vocabularies.event.names().len());
         compiled.kept =
             (0..compiled.streams.len() as u16).filter(|&stream| !compiled.is_plain(stream.into())).collect();
         let (streams, kept) = (&compiled.streams, &compiled.kept);
@@ -221,38 +229,52 @@ impl Compiled {
             && self.readings.iter().filter(|reading| reading.stream == stream).all(|reading| is_sum(reading.agg))
     }
 
-    /// Whether any event is kept.
-    pub(super) fn keeps_events(&self) -> bool {
-        !self.kept.is_empty()
-    }
-}
-
-impl Plain {
-    fn new(compiled: &Compiled, kinds: usize) -> Self {
-        let mut plain = Self { slot_of: vec![Self::OF_NONE; kinds + 1], slots: 2, cuts: Vec::new() };
-        for stream in (0..compiled.streams.len()).filter(|&stream| compiled.is_plain(stream)) {
-            let slot = match compiled.streams[stream].kind {
-                None => Self::OF_ALL,
-                Some(NO_CODE) => continue, // it never happens: its windows stay empty
+    /// Finds slots for the streams that are plain, and the places of what is asked of them.
+    fn plan_plain(&mut self, kinds: usize) {
+        let mut plain = Plain { slot_of: vec![Plain::OF_NONE; kinds + 1], slots: 2, ..Plain::default() };
+        let mut slot_of_stream = vec![None; self.streams.len()];
+        for stream in (0..self.streams.len()).filter(|&stream| self.is_plain(stream)) {
+            let mut fresh = || {
+                plain.slots += 1;
+                plain.slots as u16 - 1
+            };
+            let slot = match self.streams[stream].kind {
+                None => {
+                    plain.asks_of_all = true;
+                    Plain::OF_ALL
+                }
+                Some(NO_CODE) => fresh(), // it never happens
                 Some(kind) => {
                     let slot = &mut plain.slot_of[kind as usize];
-                    if *slot == Self::OF_NONE {
-                        *slot = plain.slots as u16;
-                        plain.slots += 1;
+                    if *slot == Plain::OF_NONE {
+                        *slot = fresh();
                     }
                     *slot
                 }
             };
-            for window in compiled.windows_of[stream].clone() {
-                let days = compiled.windows[window];
-                let at = plain.cuts.binary_search_by_key(&days, |cut| cut.0).unwrap_or_else(|at| {
-                    plain.cuts.insert(at, (days, Vec::new()));
-                    at
-                });
-                plain.cuts[at].1.push((window, slot));
-            }
+            slot_of_stream[stream] = Some(slot as usize);
+            plain.cuts.extend(&self.windows[self.windows_of[stream].clone()]);
         }
-        plain
+        plain.cuts.sort_unstable();
+        plain.cuts.dedup();
+        for reading in &mut self.readings {
+            reading.plain = slot_of_stream[reading.stream].map(|slot| {
+                let cut = plain.cuts.binary_search(&self.windows[reading.window]);
+                let cut = cut.expect("collected from the same list");
+                let sum = match reading.agg {
+                    Aggregate::Count if reading.counts_all => 0,
+                    Aggregate::Count => 1,
+                    _ => 2, // the mean is divided by what stands before
+                };
+                size_of::<Sums>() / size_of::<f64>() * (cut * plain.slots + slot) + sum
+            });
+        }
+        self.plain = plain;
+    }
+
+    /// Whether any event is kept.
+    pub(super) fn keeps_events(&self) -> bool {
+        !self.kept.is_empty()
     }
 }
 
@@ -279,7 +301,9 @@ pub(super) struct State {
     /// Where the windows of plain streams begin at `as_of`.
     plain_starts: Vec<i64>,
     /// Of the events looked back over so far, by slot.
-    slots: Vec<Window>,
+    slots: Vec<Sums>,
+    /// The same at the end of each window, window after window.
+    sums: Vec<Sums>,
     as_of: Option<Day>,
     /// Windows of all streams, filled by looking back from `as_of`.
     windows: Vec<Window>,
@@ -342,28 +366,34 @@ impl State {
         }
     }
 
-    /// Fills the windows of plain streams: each is what has been seen when its end is passed, newest events first.
+    /// Sums up the windows of plain streams: each is what has been seen when its end is passed, newest events first.
     fn look_back_plainly(&mut self, plain: &Plain, events: &[Event]) {
         self.slots.clear();
-        self.slots.resize(plain.slots, Window::default());
+        self.slots.resize(plain.slots, Sums::default());
+        self.sums.clear();
         let slots = self.slots.as_mut_slice();
         let unnamed = plain.slot_of.len().saturating_sub(1);
-        let mut rest = events.iter().rev().peekable();
-        for (&start, (_, of)) in self.plain_starts.iter().zip(&plain.cuts) {
-            while let Some(event) = rest.next_if(|event| event.time >= start) {
+        let mut rest = events;
+        for &start in &self.plain_starts {
+            while let Some((event, before)) = rest.split_last()
+                && event.time >= start
+            {
                 let slot = plain.slot_of[(event.kind as usize).min(unnamed)];
-                let (value, has_value) = if event.value.is_nan() { (0.0, 0) } else { (event.value, 1) };
+                let (value, has_value) = if event.value.is_nan() { (0.0, 0.0) } else { (event.value, 1.0) };
                 // A sum that begins with 0 is never -0, so that + 0 changes nothing.
-                for slot in [slot, Plain::OF_ALL] {
-                    let window = &mut slots[slot as usize];
-                    window.events += 1;
-                    window.values += has_value;
-                    window.sum += value;
+                let mut add = |slot: u16| {
+                    let [events, values, sum] = &mut slots[slot as usize];
+                    *events += 1.0;
+                    *values += has_value;
+                    *sum += value;
+                };
+                add(slot);
+                if plain.asks_of_all {
+                    add(Plain::OF_ALL);
                 }
+                rest = before;
             }
-            for &(window, slot) in of {
-                self.windows[window] = slots[slot as usize];
-            }
+            self.sums.extend_from_slice(slots);
         }
     }
 
@@ -375,14 +405,19 @@ impl State {
                 days => as_of.plus(-i32::from(days)).start_micros(),
             };
             self.starts = compiled.windows.iter().map(start).collect();
-            self.plain_starts = compiled.plain.cuts.iter().map(|(days, _)| start(days)).collect();
+            self.plain_starts = compiled.plain.cuts.iter().map(start).collect();
         }
         self.look_back_plainly(&compiled.plain, events);
         for &kept in &compiled.kept {
             let windows = compiled.windows_of[kept as usize].clone();
             look_back(&self.streams[kept as usize], &self.starts[windows.clone()], &mut self.windows[windows]);
         }
+        let sums = self.sums.as_flattened();
         for reading in &compiled.readings {
+            if let Some(at) = reading.plain {
+                row.push(if reading.agg == Aggregate::Mean { sums[at] / sums[at - 1] } else { sums[at] }); // 0/0 = missing
+                continue;
+            }
             let window = self.windows[reading.window];
             let stream = || {
                 let stream = &self.streams[reading.stream];

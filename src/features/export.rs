@@ -168,29 +168,57 @@ const TILE_ROWS: usize = 32;
 struct Columns {
     ids: StringBuilder,
     as_ofs: Vec<i32>,
-    width: usize,
-    /// Rows that are not in the columns yet.
-    tile: Vec<f64>,
     values: Values,
 }
 
 enum Values {
-    Single(Vec<Vec<f32>>),
-    Double(Vec<Vec<f64>>),
+    Single(Turned<f32>),
+    Double(Turned<f64>),
+}
+
+/// Rows that become columns, a tile at a time.
+struct Turned<T> {
+    /// Rows that are not in the columns yet.
+    tile: Vec<T>,
+    columns: Vec<Vec<T>>,
+}
+
+impl<T: Copy> Turned<T> {
+    fn new(width: usize, rows: usize) -> Self {
+        let columns = (0..width).map(|_| Vec::with_capacity(rows)).collect();
+        Self { tile: Vec::with_capacity(TILE_ROWS * width), columns }
+    }
+
+    fn push(&mut self, row: &[f64], of: impl Fn(f64) -> T) {
+        self.tile.extend(row.iter().map(|&value| of(value)));
+        if self.tile.len() == TILE_ROWS * self.columns.len() {
+            self.turn();
+        }
+    }
+
+    /// Appends the rows of the tile to the columns.
+    fn turn(&mut self) {
+        let width = self.columns.len();
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            column.extend(self.tile.chunks_exact(width).map(|row| row[at]));
+        }
+        self.tile.clear();
+    }
+
+    fn finish(mut self) -> Vec<Vec<T>> {
+        self.turn();
+        self.columns
+    }
 }
 
 impl Columns {
     /// With room for so many rows.
     fn new(width: usize, rows: usize, is_double: bool) -> Self {
-        fn empty<T>(width: usize, rows: usize) -> Vec<Vec<T>> {
-            (0..width).map(|_| Vec::with_capacity(rows)).collect()
-        }
         let values = match is_double {
-            true => Values::Double(empty(width, rows)),
-            false => Values::Single(empty(width, rows)),
+            true => Values::Double(Turned::new(width, rows)),
+            false => Values::Single(Turned::new(width, rows)),
         };
-        let tile = Vec::with_capacity(TILE_ROWS * width);
-        Self { ids: StringBuilder::new(), as_ofs: Vec::with_capacity(rows), width, tile, values }
+        Self { ids: StringBuilder::new(), as_ofs: Vec::with_capacity(rows), values }
     }
 
     fn push(&mut self, id: CustomerId, as_of: Day, row: &[f64]) {
@@ -199,35 +227,20 @@ impl Columns {
             CustomerId::Text(text) => self.ids.append_value(text),
         }
         self.as_ofs.push(as_of.0);
-        self.tile.extend_from_slice(row);
-        if self.tile.len() == TILE_ROWS * self.width {
-            self.turn();
-        }
-    }
-
-    /// Appends the rows of the tile to the columns.
-    fn turn(&mut self) {
-        let column = |column: usize| self.tile.chunks_exact(self.width).map(move |row| row[column]);
         match &mut self.values {
-            Values::Single(columns) => {
-                columns.iter_mut().enumerate().for_each(|(at, to)| to.extend(column(at).map(|value| value as f32)));
-            }
-            Values::Double(columns) => columns.iter_mut().enumerate().for_each(|(at, to)| to.extend(column(at))),
+            Values::Single(values) => values.push(row, |value| value as f32),
+            Values::Double(values) => values.push(row, |value| value),
         }
-        self.tile.clear();
     }
 
     fn finish(mut self, schema: &SchemaRef) -> RecordBatch {
-        if !self.tile.is_empty() {
-            self.turn();
-        }
         let mut arrays: Vec<ArrayRef> = vec![Arc::new(self.ids.finish()), Arc::new(Date32Array::from(self.as_ofs))];
         match self.values {
-            Values::Single(columns) => arrays.extend(columns.into_iter().map(|values| {
+            Values::Single(values) => arrays.extend(values.finish().into_iter().map(|values| {
                 let nulls = nulls(&values, |value| value.is_nan());
                 Arc::new(Float32Array::new(values.into(), nulls)) as ArrayRef
             })),
-            Values::Double(columns) => arrays.extend(columns.into_iter().map(|values| {
+            Values::Double(values) => arrays.extend(values.finish().into_iter().map(|values| {
                 let nulls = nulls(&values, |value| value.is_nan());
                 Arc::new(Float64Array::new(values.into(), nulls)) as ArrayRef
             })),
@@ -291,6 +304,29 @@ impl FileFormat {
             Some("csv") => Ok(Self::Csv),
             Some("ndjson" | "jsonl") => Ok(Self::Ndjson),
             _ => Err(UnknownEnding { path: path.into() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_columns_whatever_their_numbers() {
+        for (width, rows) in [(1, 1), (8, 32), (7, 33), (9, 31), (102, 70), (16, 0)] {
+            let mut turned = Turned::<f32>::new(width, rows);
+            let cell = |row: usize, column: usize| (1000 * row + column) as f64;
+            for row in 0..rows {
+                let row: Vec<f64> = (0..width).map(|column| cell(row, column)).collect();
+                turned.push(&row, |value| value as f32);
+            }
+            let columns = turned.finish();
+            assert_eq!(columns.len(), width);
+            for (at, column) in columns.iter().enumerate() {
+                let wanted: Vec<f32> = (0..rows).map(|row| cell(row, at) as f32).collect();
+                assert_eq!(column, &wanted, "column {at} of {width}, {rows} rows");
+            }
         }
     }
 }

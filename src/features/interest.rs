@@ -2,7 +2,7 @@
 
 use super::affinity::blocks;
 use super::catalogue::{Declarations, Plan, Unit};
-use super::sweep::{Row, Step};
+use super::sweep::{Marks, Row};
 
 pub(super) fn declare(plan: &Plan, declarations: &mut Declarations) {
     blocks(plan).for_each(|block| declare_category(plan, block, declarations));
@@ -18,7 +18,7 @@ pub(super) fn declare_category(plan: &Plan, block: &[(u16, u16)], declarations: 
     }
 }
 
-/// One counter for each category.
+/// One counter for each category, and one for events in no other.
 #[derive(Default)]
 pub(super) struct State {
     counts: Vec<u32>,
@@ -32,13 +32,13 @@ impl State {
             self.columns = blocks(plan).map(|block| block[0].1 as usize).collect();
         }
         self.counts.clear();
-        self.counts.resize(plan.categories.len(), 0);
+        self.counts.resize(plan.categories.len() + 1, 0);
     }
 
-    #[inline]
-    pub(super) fn observe(&mut self, step: &Step) {
-        if let Some(count) = self.counts.get_mut(step.category as usize) {
-            *count += 1;
+    /// All events that are observed together.
+    pub(super) fn observe_all(&mut self, marks: &[Marks]) {
+        for marks in marks {
+            self.counts[marks.category as usize] += 1;
         }
     }
 

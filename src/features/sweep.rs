@@ -259,11 +259,11 @@ impl<'a> Sweep<'a> {
         Walker {
             sweep: self,
             boundaries: Boundaries::default(),
-            recency: self.state("recency"),
+            recency: self.wants_of("recency").map(|wanted| recency::State::new(&wanted)),
             purchases: self.state("purchases"),
             cadence: self.wants_of("cadence").map(|wanted| cadence::State::new(&wanted)),
             first_order: self.state("first_order"),
-            activity: self.state("activity"),
+            activity: self.wants_of("activity").map(|wanted| activity::State::new(&wanted)),
             windows: self.wants_of("windows").map(|wanted| windows::State::new(self.plan, &wanted)),
             pace: self.state("pace"),
             decay: self.state("decay"),
@@ -393,8 +393,10 @@ impl Walker<'_> {
         self.marks.clear();
         let mut passed = 0;
         for (index, &as_of) in as_ofs.iter().enumerate() {
-            let end = timeline.before(as_of);
-            self.observe(timeline, passed..end);
+            let end = timeline.before_from(passed, as_of);
+            if end > passed {
+                self.observe(timeline, passed..end);
+            }
             passed = end;
             if passed > 0 {
                 self.fill_row(as_of, timeline, passed);
@@ -406,16 +408,17 @@ impl Walker<'_> {
     /// Shows the families events that follow those they have seen.
     fn observe(&mut self, timeline: Timeline, new: Range<usize>) {
         let plan = self.sweep.plan;
-        self.orders.clear();
-        self.marks.reserve(new.len());
-        for (index, event) in new.clone().zip(&timeline.events[new.clone()]) {
-            let mut marks = self.sweep.marks(event);
-            self.boundaries.mark(&mut marks, || timeline.detail(index).order);
+        let (sweep, boundaries, orders) = (self.sweep, &mut self.boundaries, &mut self.orders);
+        orders.clear();
+        let marked = |(index, event)| {
+            let mut marks = sweep.marks(event);
+            boundaries.mark(&mut marks, || timeline.detail(index).order);
             if marks.kind == 0 {
-                self.orders.push(index);
+                orders.push(index);
             }
-            self.marks.push(marks);
-        }
+            marks
+        };
+        self.marks.extend(new.clone().zip(&timeline.events[new.clone()]).map(marked));
         let (events, marks) = (&timeline.events[new.clone()], &self.marks[new.clone()]);
         let of = |(index, (event, marks))| Step { event, timeline, index, marks };
         let steps = || new.clone().zip(events.iter().zip(marks)).map(of);
@@ -426,7 +429,13 @@ impl Walker<'_> {
         if let (Some(cadence), Some(first)) = (&mut self.cadence, marks.first()) {
             cadence.know_since(first.day);
         }
+        each!(self,
+            recency.observe_all(events);
+            activity.observe_all(events.len());
+            interest.observe_all(marks);
+        );
         each_step!(self, order_steps(), step;
+            recency.observe_order(&step);
             purchases.observe(self.sweep.discount, &step);
             cadence.observe(&step);
             first_order.observe(&step);
@@ -441,14 +450,21 @@ impl Walker<'_> {
         {
             steps().for_each(|step| declared.observe(&self.sweep.declared, &step));
         }
+        if let Some(recency) = &mut self.recency
+            && recency.observes_kinds()
+        {
+            steps().for_each(|step| recency.observe(&step));
+        }
+        if let Some(activity) = &mut self.activity
+            && activity.observes_each()
+        {
+            steps().for_each(|step| activity.observe(&step));
+        }
         each_step!(self, steps(), step;
-            recency.observe(&step);
-            activity.observe(&step);
             decay.observe(&step);
             clock.observe(&step);
             sessions.observe(plan, &step);
             affinity.observe(plan, &step);
-            interest.observe(&step);
             unfinished.observe(&step);
             response.observe(&step);
             sequence.observe(&self.sweep.sequence, &step);
@@ -461,11 +477,11 @@ impl Walker<'_> {
         let events = &timeline.events[..passed];
         let mut row = Row { values: &mut self.row, next: 0 };
         each!(self,
-            recency.emit(as_of, &mut row);
+            recency.emit(plan, as_of, &mut row);
             purchases.emit(plan, self.sweep.discount.is_some(), &mut row);
             cadence.emit(plan, as_of, &mut row);
             first_order.emit(plan, &mut row);
-            activity.emit(&mut row);
+            activity.emit(plan, &mut row);
             windows.emit(plan, as_of, events, &self.marks, &mut row);
             pace.emit(plan, as_of, events, &self.marks, &mut row);
             decay.emit(plan, as_of, &mut row);

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use super::sweep::is_order_line;
 use crate::time::Day;
-use crate::timeline::{NO_CATEGORY, NO_CODE, Partition, SpillError, Timelines};
+use crate::timeline::{Event, NO_CATEGORY, NO_CODE, Partition, SpillError, Timelines};
 
 /// Pairs are counted in a table of at most this many cells, in a map beyond.
 const MOST_CELLS: usize = 1 << 16;
@@ -68,7 +68,7 @@ impl Pairs {
 
 pub(super) struct Tally {
     pub(super) kinds: Vec<u64>,
-    /// Kinds of which any event has money.
+    /// Kinds of which any event has money; the last tells it of events without a kind.
     pub(super) money: Vec<bool>,
     /// Kinds of which any event names a campaign.
     pub(super) campaign: Vec<bool>,
@@ -94,7 +94,7 @@ impl Tally {
         let categories = vocabularies.category.names().len();
         Self {
             kinds: vec![0; kinds],
-            money: vec![false; kinds],
+            money: vec![false; kinds + 1],
             campaign: vec![false; kinds],
             categories: vec![0; categories],
             channels: vec![0; vocabularies.channel.names().len()],
@@ -139,50 +139,31 @@ impl Tally {
     fn take(&mut self, timeline: crate::timeline::Timeline, order_kind: u16, frozen_at: Day) {
         let has_details = timeline.has_details();
         let has_numbers = !self.numbers.is_empty();
-        let (without_kind, without_category) = (self.kinds.len(), self.categories.len());
+        let events = &timeline.events[..timeline.before(frozen_at)];
+        if !self.has_times {
+            self.has_times = (0..events.len()).any(|index| {
+                events[index].time != events[index].day().start_micros() && timeline.is_known_at(index, frozen_at)
+            });
+        }
         let mut last_order_day = None;
         let mut first = None;
-        for index in timeline.known_at(frozen_at) {
-            let event = &timeline.events[index];
-            first.get_or_insert(event.time);
-            if !self.has_times {
-                self.has_times = event.time != event.day().start_micros();
+        for (index, event) in events.iter().enumerate() {
+            if has_details {
+                if !timeline.is_known_at(index, frozen_at) {
+                    continue;
+                }
+                if let Some(names_campaign) = self.campaign.get_mut(event.kind as usize) {
+                    *names_campaign |= timeline.detail(index).campaign != NO_CODE;
+                }
             }
+            first.get_or_insert(event.time);
             if has_numbers {
                 for (seen, number) in self.numbers.iter_mut().zip(timeline.numbers(index)) {
                     *seen |= !number.is_nan();
                 }
             }
-            if event.channel != NO_CODE {
-                self.channels[event.channel as usize] += 1;
-            }
-            match &mut self.pairs {
-                Pairs::Table { codes, counts } => {
-                    let kind = (event.kind as usize).min(without_kind);
-                    let category = (event.category as usize).min(without_category);
-                    counts[kind * *codes + category] += 1;
-                }
-                Pairs::Map(_) => {
-                    if event.category != NO_CATEGORY {
-                        self.categories[event.category as usize] += 1;
-                        if event.kind != NO_CODE {
-                            self.pairs.take(event.kind, event.category);
-                        }
-                    }
-                    if event.kind != NO_CODE {
-                        self.kinds[event.kind as usize] += 1;
-                    }
-                }
-            }
-            if event.kind == NO_CODE {
-                continue;
-            }
-            let kind = event.kind as usize;
-            self.money[kind] |= !event.value.is_nan() && event.value != 0.0;
-            if has_details {
-                self.campaign[kind] |= timeline.detail(index).campaign != NO_CODE;
-            }
-            if event.kind == order_kind && is_order_line(event) {
+            self.count(event);
+            if event.kind == order_kind && order_kind != NO_CODE && is_order_line(event) {
                 let day = event.day();
                 if let Some(last) = last_order_day.replace(day)
                     && last != day
@@ -200,6 +181,34 @@ impl Tally {
                 }
             }
             self.first_day = Some(self.first_day.map_or(first, |day| day.min(first)));
+        }
+    }
+
+    /// Counts what every event has. The code of what it lacks is above all others.
+    #[inline(always)]
+    fn count(&mut self, event: &Event) {
+        let without_kind = self.kinds.len();
+        let kind = (event.kind as usize).min(without_kind);
+        self.money[kind] |= event.value.abs() > 0.0;
+        if let Some(count) = self.channels.get_mut(event.channel as usize) {
+            *count += 1;
+        }
+        match &mut self.pairs {
+            Pairs::Table { codes, counts } => {
+                let category = (event.category as usize).min(*codes - 1);
+                counts[kind * *codes + category] += 1;
+            }
+            Pairs::Map(_) => {
+                if event.category != NO_CATEGORY {
+                    self.categories[event.category as usize] += 1;
+                    if event.kind != NO_CODE {
+                        self.pairs.take(event.kind, event.category);
+                    }
+                }
+                if kind < without_kind {
+                    self.kinds[kind] += 1;
+                }
+            }
         }
     }
 

@@ -102,6 +102,18 @@ pub(super) struct State {
     /// events the order event alone counts.
     of_windows: usize,
     wants_windows: bool,
+    trends: Vec<Compared>,
+    ratios: Vec<Compared>,
+}
+
+/// Two windows that are compared.
+struct Compared {
+    short: usize,
+    long: usize,
+    /// Length of the short one in that of the long one.
+    part: f64,
+    /// Whether any feature of the comparison is wanted.
+    is_wanted: bool,
 }
 
 /// Number of features of one window.
@@ -111,11 +123,30 @@ fn of_window(plan: &Plan) -> usize {
     4 + has_money(&plan.kinds[0]) + others
 }
 
+/// Number of features of two windows that are compared.
+fn of_comparison(plan: &Plan) -> usize {
+    2 + usize::from(plan.kinds[0].has_money)
+}
+
 impl State {
     /// `wanted` tells it of every feature of the family.
     pub(super) fn new(plan: &Plan, wanted: &[bool]) -> Self {
         let of_windows = plan.windows.len() * of_window(plan);
-        Self { of_windows, wants_windows: wanted[..of_windows].contains(&true), ..Self::default() }
+        let (windows, comparisons) = wanted.split_at(of_windows);
+        let mut wanted = comparisons.chunks_exact(of_comparison(plan)).map(|wanted| wanted.contains(&true));
+        let mut compared = |(short, long): (usize, usize)| Compared {
+            short,
+            long,
+            part: f64::from(plan.windows[short]) / f64::from(plan.windows[long]),
+            is_wanted: wanted.next().expect("every comparison has as many features"),
+        };
+        Self {
+            of_windows,
+            wants_windows: windows.contains(&true),
+            trends: trends(&plan.windows).map(&mut compared).collect(),
+            ratios: ratios(&plan.windows).map(&mut compared).collect(),
+            ..Self::default()
+        }
     }
 
     fn width(&self, plan: &Plan) -> usize {
@@ -131,34 +162,34 @@ impl State {
         self.so_far.clear();
         self.so_far.resize(width, OfKind::default());
         let mut totals = Totals::default();
-        let mut windows = plan.windows.iter().map(|&days| i32::from(days));
-        let mut days = windows.next();
-        for (event, marks) in events.iter().zip(marks).rev() {
-            let age = as_of.since(marks.day);
-            while days.is_some_and(|days| days < age) {
-                self.totals.push(totals);
-                self.kinds.extend_from_slice(&self.so_far);
-                days = windows.next();
+        let mut spend = 0.0;
+        let mut rest = events.iter().zip(marks).rev();
+        let mut next = rest.next();
+        for &days in &plan.windows {
+            while let Some((event, marks)) = next
+                && as_of.since(marks.day) <= i32::from(days)
+            {
+                totals.orders += u32::from(marks.begins_order);
+                totals.order_lines += u32::from(marks.is_order_line);
+                totals.events += 1;
+                totals.active_days += u32::from(marks.begins_day);
+                let value = if event.value.is_nan() { 0.0 } else { event.value };
+                if width == 1 {
+                    // Without a jump that nobody foresees; a sum that begins with 0 is never -0, so that + 0 changes
+                    // nothing.
+                    spend += if marks.kind == 0 { value } else { 0.0 };
+                } else if let Some(of) = self.so_far.get_mut(marks.kind as usize) {
+                    of.count += 1;
+                    of.value += value;
+                }
+                next = rest.next();
             }
-            if days.is_none() {
-                break;
-            }
-            totals.orders += u32::from(marks.begins_order);
-            totals.order_lines += u32::from(marks.is_order_line);
-            totals.events += 1;
-            totals.active_days += u32::from(marks.begins_day);
-            let value = if event.value.is_nan() { 0.0 } else { event.value };
-            if width == 1 {
-                // Without a jump that nobody foresees; a sum that begins with 0 is never -0, so that + 0 changes nothing.
-                self.so_far[0].value += if marks.kind == 0 { value } else { 0.0 };
-            } else if let Some(of) = self.so_far.get_mut(marks.kind as usize) {
-                of.count += 1;
-                of.value += value;
-            }
-        }
-        while self.totals.len() < plan.windows.len() {
             self.totals.push(totals);
-            self.kinds.extend_from_slice(&self.so_far);
+            if width == 1 {
+                self.kinds.push(OfKind { count: 0, value: spend });
+            } else {
+                self.kinds.extend_from_slice(&self.so_far);
+            }
         }
     }
 
@@ -185,7 +216,11 @@ impl State {
                 }
             }
         }
-        for (short, long) in trends(&plan.windows) {
+        for &Compared { short, long, is_wanted, .. } in &self.trends {
+            if !is_wanted {
+                row.skip(of_comparison(plan));
+                continue;
+            }
             let change =
                 |of: fn(&Totals) -> u32| 2.0 * f64::from(of(&self.totals[short])) - f64::from(of(&self.totals[long]));
             row.push(change(|totals| totals.orders));
@@ -194,8 +229,11 @@ impl State {
                 row.push(2.0 * spend(short) - spend(long));
             }
         }
-        for (short, long) in ratios(&plan.windows) {
-            let part = f64::from(plan.windows[short]) / f64::from(plan.windows[long]);
+        for &Compared { short, long, part, is_wanted } in &self.ratios {
+            if !is_wanted {
+                row.skip(of_comparison(plan));
+                continue;
+            }
             let ratio = |of: &dyn Fn(usize) -> f64| of(short) / (of(long) * part).max(1.0);
             row.push(ratio(&|window| f64::from(self.totals[window].events)));
             row.push(ratio(&|window| f64::from(self.totals[window].orders)));
