@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::BatchCoalescer;
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
@@ -44,10 +45,14 @@ pub struct PartitionWriter {
     file: SerializedFileWriter<File>,
     groups: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
+    /// Number of Parquet columns of each field.
+    leaves: Vec<usize>,
     /// Columns of the row group that is being written, and its rows so far.
     columns: Vec<ArrowColumnWriter>,
     group_rows: usize,
-    whole: BatchCoalescer,
+    /// Rows that do not fill a batch yet, in the pieces in which they came.
+    waiting: Vec<RecordBatch>,
+    waiting_rows: usize,
     rows: u64,
 }
 
@@ -75,13 +80,18 @@ impl PartitionWriter {
         let (file, groups) = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties.build()))
             .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|error| at(path)(error))?;
+        let mut leaves = vec![0; schema.fields().len()];
+        let columns = file.schema_descr();
+        (0..columns.num_columns()).for_each(|leaf| leaves[columns.get_column_root_idx(leaf)] += 1);
         Ok(Self {
             path: path.into(),
             file,
             groups,
             columns: Vec::new(),
+            leaves,
             group_rows: 0,
-            whole: BatchCoalescer::new(Arc::clone(&schema), Self::BATCH_ROWS),
+            waiting: Vec::new(),
+            waiting_rows: 0,
             schema,
             rows: 0,
         })
@@ -92,17 +102,25 @@ impl PartitionWriter {
     /// # Errors
     /// When the system cannot write, or the schema differs.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), FileError> {
+        let fields = batch.schema_ref().fields();
+        let is_alike = |(a, b): (&Arc<Field>, &Arc<Field>)| a.data_type().equals_datatype(b.data_type());
+        if fields.len() != self.leaves.len() || !fields.iter().zip(self.schema.fields()).all(is_alike) {
+            let differs = ArrowError::SchemaError("the batch has other columns than the file".to_string());
+            return Err(at(&self.path)(differs.into()));
+        }
         self.rows += batch.num_rows() as u64;
         let mut rest = batch.clone();
-        // What comes in whole batches is not copied.
-        while self.whole.is_empty() && rest.num_rows() >= Self::BATCH_ROWS {
-            self.encode(&rest.slice(0, Self::BATCH_ROWS)).map_err(at(&self.path))?;
-            rest = rest.slice(Self::BATCH_ROWS, rest.num_rows() - Self::BATCH_ROWS);
+        while self.waiting_rows + rest.num_rows() >= Self::BATCH_ROWS {
+            let missing = Self::BATCH_ROWS - self.waiting_rows;
+            self.waiting.push(rest.slice(0, missing));
+            rest = rest.slice(missing, rest.num_rows() - missing);
+            self.encode().map_err(at(&self.path))?;
         }
         if rest.num_rows() > 0 {
-            self.whole.push_batch(rest).map_err(|error| at(&self.path)(error.into()))?;
+            self.waiting_rows += rest.num_rows();
+            self.waiting.push(rest);
         }
-        self.pass_on()
+        Ok(())
     }
 
     /// Writes what is left and the footer, syncs, and returns the number of rows.
@@ -110,38 +128,41 @@ impl PartitionWriter {
     /// # Errors
     /// When the system cannot write.
     pub fn finish(mut self) -> Result<u64, FileError> {
-        self.whole.finish_buffered_batch().map_err(|error| at(&self.path)(error.into()))?;
-        self.pass_on()?;
+        if self.waiting_rows > 0 {
+            self.encode().map_err(at(&self.path))?;
+        }
         self.close_group().map_err(at(&self.path))?;
         let file = self.file.into_inner().map_err(at(&self.path))?;
         file.sync_all().map_err(FileError::at("write", &self.path))?;
         Ok(self.rows)
     }
 
-    fn pass_on(&mut self) -> Result<(), FileError> {
-        while let Some(batch) = self.whole.next_completed_batch() {
-            self.encode(&batch).map_err(at(&self.path))?;
-        }
-        Ok(())
-    }
-
-    /// Encodes a batch, its columns side by side.
-    fn encode(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+    /// Encodes the rows that wait, as one batch, its columns side by side.
+    fn encode(&mut self) -> Result<(), ParquetError> {
         if self.columns.is_empty() {
             self.columns = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
         }
+        let batches = std::mem::take(&mut self.waiting);
+        self.waiting_rows = 0;
         let mut rest = self.columns.as_mut_slice();
-        let mut columns = Vec::with_capacity(batch.num_columns());
-        for (field, array) in self.schema.fields().iter().zip(batch.columns()) {
-            let leaves = compute_leaves(field, array)?;
-            let (writers, after) = rest.split_at_mut(leaves.len());
-            columns.push((writers, leaves));
+        let mut columns = Vec::with_capacity(self.leaves.len());
+        for (&leaves, field) in self.leaves.iter().zip(self.schema.fields()) {
+            let (writers, after) = rest.split_at_mut(leaves);
+            columns.push((writers, field));
             rest = after;
         }
-        columns.into_par_iter().try_for_each(|(writers, leaves)| {
+        columns.into_par_iter().enumerate().try_for_each(|(index, (writers, field))| {
+            let array = match batches.as_slice() {
+                [whole] => Arc::clone(whole.column(index)), // what comes in whole batches is not copied
+                pieces => {
+                    let pieces: Vec<&dyn Array> = pieces.iter().map(|batch| batch.column(index).as_ref()).collect();
+                    concat(&pieces)?
+                }
+            };
+            let leaves = compute_leaves(field, &array)?;
             writers.iter_mut().zip(&leaves).try_for_each(|(writer, leaf)| writer.write(leaf))
         })?;
-        self.group_rows += batch.num_rows();
+        self.group_rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         if self.group_rows >= Self::GROUP_ROWS { self.close_group() } else { Ok(()) }
     }
 
@@ -164,14 +185,21 @@ impl PartitionWriter {
 /// Of score files level 3 takes a fifth more of the time of writing, and saves 4 % of the bytes.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Columns whose values hardly ever repeat: a dictionary of them is built only to be given up.
+/// Units of single-precision numbers that repeat.
+const REPEATING_UNITS: [&str; 3] = ["count", "flag", "number"];
+
+/// Columns whose values hardly ever repeat: a dictionary of them takes as long to build as all the rest, and more room than
+/// it saves.
 fn without_dictionary(schema: &SchemaRef) -> Vec<ColumnPath> {
+    fn repeats(field: &Field) -> bool {
+        field.metadata().get("unit").is_none_or(|unit| REPEATING_UNITS.contains(&unit.as_str()))
+    }
     fn walk(field: &Field, mut path: Vec<String>, found: &mut Vec<ColumnPath>) {
         path.push(field.name().clone());
         match field.data_type() {
             DataType::Float64 => found.push(ColumnPath::new(path)),
-            // The values of reasons; feature columns are counts for the most part.
-            DataType::Float32 if path.len() > 1 => found.push(ColumnPath::new(path)),
+            // The values of reasons, and feature columns of money, days and the like.
+            DataType::Float32 if path.len() > 1 || !repeats(field) => found.push(ColumnPath::new(path)),
             DataType::Utf8 if field.name() == "customer_id" => found.push(ColumnPath::new(path)),
             DataType::List(item) => {
                 path.push("list".to_string()); // as Parquet calls the level between
@@ -238,11 +266,26 @@ mod tests {
     }
 
     #[test]
+    fn other_columns_are_refused() {
+        use arrow::array::{ArrayRef, Float32Array, Float64Array};
+        let batch = |columns: Vec<(&str, ArrayRef)>| RecordBatch::try_from_iter(columns).unwrap();
+        let doubles = || Arc::new(Float64Array::from(vec![1.0])) as ArrayRef;
+        let folder = tempfile::tempdir().unwrap();
+        let schema = batch(vec![("a", doubles())]).schema();
+        let mut writer = PartitionWriter::create(&folder.path().join("some.parquet"), schema, &[]).unwrap();
+        writer.write(&batch(vec![("a", Arc::new(Float32Array::from(vec![1.0])))])).unwrap_err();
+        writer.write(&batch(vec![("a", doubles()), ("b", doubles())])).unwrap_err();
+        writer.write(&batch(vec![("a", doubles())])).unwrap();
+        assert_eq!(writer.finish().unwrap(), 1);
+    }
+
+    #[test]
     fn numbers_that_do_not_repeat_have_no_dictionary() {
         use arrow::array::{
             Array, ArrayRef, Float32Array, Float64Array, Int32Array, ListArray, StringArray, StructArray,
         };
         use arrow::buffer::OffsetBuffer;
+        use arrow::datatypes::Schema;
         let n = 50;
         let numbers = || (0..n).map(|row| f64::from(row % 3));
         let fields = [("word", DataType::Utf8), ("effect", DataType::Float64), ("value", DataType::Float32)];
@@ -257,14 +300,23 @@ mod tests {
         );
         let item = Arc::new(Field::new("item", entries.data_type().clone(), false));
         let lists = ListArray::new(item, OffsetBuffer::from_lengths(vec![1; n as usize]), Arc::new(entries), None);
-        let batch = RecordBatch::try_from_iter([
-            ("customer_id", Arc::new(StringArray::from(vec!["c"; n as usize])) as ArrayRef),
-            ("count", Arc::new(Int32Array::from_iter_values((0..n).map(|row| row % 3)))),
-            ("score", Arc::new(Float64Array::from_iter_values(numbers()))),
-            ("feature", Arc::new(Float32Array::from_iter_values(numbers().map(|number| number as f32)))),
-            ("reasons", Arc::new(lists)),
-        ])
-        .unwrap();
+        let feature = || Arc::new(Float32Array::from_iter_values(numbers().map(|number| number as f32)));
+        let columns: [(&str, Option<&str>, ArrayRef); 7] = [
+            ("customer_id", None, Arc::new(StringArray::from(vec!["c"; n as usize]))),
+            ("count", None, Arc::new(Int32Array::from_iter_values((0..n).map(|row| row % 3)))),
+            ("score", None, Arc::new(Float64Array::from_iter_values(numbers()))),
+            ("feature", None, feature()),
+            ("orders", Some("count"), feature()),
+            ("spend", Some("USD"), feature()),
+            ("reasons", None, Arc::new(lists)),
+        ];
+        let field = |&(name, unit, ref column): &(&str, Option<&str>, ArrayRef)| {
+            let metadata = unit.into_iter().map(|unit| ("unit".to_string(), unit.to_string())).collect();
+            Field::new(name, column.data_type().clone(), false).with_metadata(metadata)
+        };
+        let schema = Schema::new(columns.iter().map(field).collect::<Vec<Field>>());
+        let arrays = columns.into_iter().map(|(_, _, column)| column).collect();
+        let batch = RecordBatch::try_new(Arc::new(schema), arrays).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("some.parquet");
         let mut writer = PartitionWriter::create(&path, batch.schema(), &[]).unwrap();
@@ -277,6 +329,6 @@ mod tests {
             .filter(|column| column.dictionary_page_offset().is_some())
             .map(|column| column.column_path().string())
             .collect();
-        assert_eq!(with_dictionary, ["count", "feature", "reasons.list.item.word"]);
+        assert_eq!(with_dictionary, ["count", "feature", "orders", "reasons.list.item.word"]);
     }
 }
