@@ -194,19 +194,25 @@ impl Shape {
     }
 }
 
+/// Room that is kept is not doubled to hold a little more.
+fn resize_exactly<T: Clone>(column: &mut Vec<T>, n: usize, value: T) {
+    column.reserve_exact(n.saturating_sub(column.len()));
+    column.resize(n, value);
+}
+
 impl EventColumns {
     /// Room for `n` events, all of which are to be filled: what stood there before may still do.
     pub(super) fn reset(&mut self, shape: Shape, n: usize) {
-        self.events.resize(n, Event::default());
+        resize_exactly(&mut self.events, n, Event::default());
         self.reset_beside(shape, n);
     }
 
     /// The same of the columns beside the events alone.
     pub(super) fn reset_beside(&mut self, shape: Shape, n: usize) {
-        self.details.resize(if shape.details { n } else { 0 }, Detail::none(Day(0)));
+        resize_exactly(&mut self.details, if shape.details { n } else { 0 }, Detail::none(Day(0)));
         self.n_numbers = shape.numbers;
-        self.numbers.resize(n * shape.numbers, f64::NAN);
-        self.conditions.resize(if shape.conditions { n } else { 0 }, 0);
+        resize_exactly(&mut self.numbers, n * shape.numbers, f64::NAN);
+        resize_exactly(&mut self.conditions, if shape.conditions { n } else { 0 }, 0);
     }
 
     pub(super) fn reserve(&mut self, more: usize, shape: Shape) {
@@ -270,23 +276,18 @@ impl EventColumns {
         self.conditions.extend_from_slice(&beside.conditions[of(beside.conditions.len())]);
     }
 
-    /// Copies each event to the next place of its owner in `to`, which has the same columns and as many events. `owners`
-    /// become the places; `event` and `detail` are what becomes of events.
+    /// Copies each event to its slot in `to`, which has the same columns and as many events; `event` and `detail` are
+    /// what becomes of them.
     pub(super) fn scatter(
         &self,
-        owners: &mut [u32],
-        next: &mut [u32],
+        slots: &[u32],
         to: &mut Self,
         event: impl Fn(&Event) -> Event,
         detail: impl Fn(&Detail) -> Detail,
     ) {
-        for (from, owner) in self.events.iter().zip(owners.iter_mut()) {
-            let next = &mut next[*owner as usize];
-            to.events[*next as usize] = event(from);
-            *owner = *next;
-            *next += 1;
+        for (from, &slot) in self.events.iter().zip(slots) {
+            to.events[slot as usize] = event(from);
         }
-        let slots = &*owners;
         for (from, &slot) in self.details.iter().zip(slots) {
             to.details[slot as usize] = detail(from);
         }

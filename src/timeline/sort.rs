@@ -92,11 +92,17 @@ pub(super) fn sort_timelines(growing: Growing, recode: &Recode, room: &mut Event
         start += std::mem::replace(next, start);
     }
     starts.push(start as usize);
+    let mut slots = owners;
+    // Before any event is moved: a place that is known by then need not be waited for.
+    for slot in &mut slots {
+        let next = &mut next[*slot as usize];
+        *slot = *next;
+        *next += 1;
+    }
     let mut sorted = std::mem::take(room);
     sorted.reset(events.shape(), events.len());
-    let event = |event: &Event| recode.event(event);
-    events.scatter(&mut owners, &mut next, &mut sorted, event, |detail| recode.detail(detail));
-    drop(owners);
+    events.scatter(&slots, &mut sorted, |event| recode.event(event), |detail| recode.detail(detail));
+    drop(slots);
     *room = events;
     let mut sorter = Sorter::default();
     for c in 0..n_customers {
