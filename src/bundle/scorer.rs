@@ -13,7 +13,6 @@ use super::apply::{COUNT, NONE, VALUE, foreseen_as};
 use super::contributions::{ln_probability, of_both, per_log_odds, place_of};
 use super::parameters::{FittedColumn, FittedTarget, Parameters};
 use crate::config::TargetKind;
-use crate::models::FitError;
 use crate::models::blend::{limited, log_odds, probability_of};
 use crate::models::blocks::{ABREAST, BLOCK, Blocks, Sight};
 use crate::models::boosted::{Forest, ManyForest, Objective};
@@ -21,6 +20,7 @@ use crate::models::btyd::BtydError;
 use crate::models::occurrence::TenurePrior;
 use crate::models::occurrence_features;
 use crate::models::occurrence_inputs::{self, Seen};
+use crate::models::{BlockPreparation, FitError};
 use logistics::Logistics;
 use members::{Column, OfExpected, OfProbability};
 
@@ -32,6 +32,7 @@ pub struct TargetScorer<'a> {
     /// First column of what is foreseen.
     foresight: Option<usize>,
     shared: Option<ManyForest<'a>>,
+    preparation: Option<BlockPreparation<'a>>,
     logistic: Logistics<'a>,
     columns: Vec<Column<'a>>,
     explained: Option<Explained>,
@@ -73,6 +74,8 @@ pub struct Workbench {
     logistic: Vec<[f64; BLOCK]>,
     /// Log odds, rows × outputs of the shared trees.
     shared: Vec<f64>,
+    /// Where the rows end in these.
+    leaves: Vec<u32>,
     /// What the trees of a member add to its score.
     changes: Vec<[f64; BLOCK]>,
     /// The same of the first part of a member that has two.
@@ -128,6 +131,7 @@ impl<'a> TargetScorer<'a> {
             width,
             foresight,
             shared: fitted.shared.as_ref().map(|trees| trees.forest()),
+            preparation: fitted.preparation.as_ref().map(|preparation| preparation.for_blocks()),
             logistic,
             columns,
             explained,
@@ -232,13 +236,13 @@ impl<'a> TargetScorer<'a> {
 
     /// What all columns share.
     fn prepare(&self, bench: &mut Workbench, sight: &Sight) {
-        if let (Some(preparation), false) = (&self.fitted.preparation, self.logistic.0.is_empty()) {
-            preparation.apply_block(sight, &mut bench.prepared);
+        if let (Some(preparation), false) = (&self.preparation, self.logistic.0.is_empty()) {
+            preparation.apply(sight, &mut bench.prepared);
             self.logistic.log_odds(&bench.prepared, &mut bench.logistic);
         }
         if let (Some(shared), Some(trees)) = (&self.shared, &self.fitted.shared) {
             bench.shared.resize(sight.rows() * trees.outputs(), 0.0);
-            shared.raw(sight, &mut bench.shared);
+            shared.raw(sight, &mut bench.shared, &mut bench.leaves);
         }
     }
 

@@ -101,20 +101,8 @@ impl FeatureTable {
 
     /// The same of one part, on the calling thread. `index` is the number of the part.
     pub fn build_part(index: usize, part: &Partition, sweep: &Sweep, requests: &[RowRequest]) -> Self {
-        Self::build_part_in(Vec::new(), index, part, sweep, requests)
-    }
-
-    /// The same in memory that is there already, whatever it holds: what the system would have to hand out anew for each part costs more than
-    /// what is written to it.
-    pub(crate) fn build_part_in(
-        mut values: Vec<f32>,
-        index: usize,
-        part: &Partition,
-        sweep: &Sweep,
-        requests: &[RowRequest],
-    ) -> Self {
         let keys = keys_of(index, part, requests);
-        values.resize(keys.len() * sweep.width(), 0.0);
+        let mut values = vec![0.0; keys.len() * sweep.width()];
         fill(part, sweep, requests, &keys, &mut values);
         let values = Array2::from_shape_vec((keys.len(), sweep.width()), values).expect("one slot for each value");
         Self { keys, values }

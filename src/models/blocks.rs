@@ -10,7 +10,7 @@ pub const BLOCK: usize = 64;
 /// Rows that are worked on side by side; a block that is not full is worked on up to a multiple of it.
 pub const ABREAST: usize = 8;
 
-/// Columns that are turned around together: a cache line of each row.
+/// Rows that are turned around together: a cache line of each column.
 const TURNED: usize = 16;
 
 /// Rows × columns of single precision, NaN where missing, in blocks of [`BLOCK`] rows whose columns lie one after another.
@@ -27,42 +27,9 @@ pub struct Blocks {
 impl Blocks {
     /// The same numbers as in `rows`.
     pub fn of(rows: ArrayView2<f32>) -> Self {
-        Self::of_in(Vec::new(), rows)
-    }
-
-    /// The same in memory that is there already, whatever it holds.
-    pub(crate) fn of_in(mut columns: Vec<[f32; BLOCK]>, rows: ArrayView2<f32>) -> Self {
-        let (n, width) = rows.dim();
-        columns.resize(n.div_ceil(BLOCK) * width, [0.0; BLOCK]);
-        let mut infinite = None;
-        for first in (0..n).step_by(BLOCK) {
-            let block = &mut columns[first / BLOCK * width..][..width];
-            if n - first < BLOCK {
-                block.fill([0.0; BLOCK]);
-            }
-            // A few columns of all rows at a time: both sides of what is turned around stay in the first-level cache.
-            for (number, some) in block.chunks_mut(TURNED).enumerate() {
-                let from = number * TURNED;
-                for lane in 0..(n - first).min(BLOCK) {
-                    let row = rows.row(first + lane);
-                    match row.to_slice() {
-                        Some(row) => {
-                            some.iter_mut().zip(&row[from..]).for_each(|(column, value)| column[lane] = *value)
-                        }
-                        None => {
-                            some.iter_mut().zip(row.iter().skip(from)).for_each(|(column, value)| column[lane] = *value)
-                        }
-                    }
-                }
-            }
-            if infinite.is_none()
-                && let Some(column) = block.iter().position(|column| column.iter().any(|value| value.is_infinite()))
-            {
-                let lane = block[column].iter().position(|value| value.is_infinite()).expect("seen just now");
-                infinite = Some((first + lane, column, block[column][lane]));
-            }
-        }
-        Self { rows: n, width, columns, infinite }
+        let mut filling = Filling::of(Vec::new(), rows.nrows(), rows.ncols());
+        rows.rows().into_iter().for_each(|row| filling.push(row.iter().copied()));
+        filling.finish()
     }
 
     /// The memory.
@@ -89,10 +56,81 @@ impl Blocks {
         }
     }
 
+    /// The value of a row in a column.
+    pub(crate) fn value(&self, row: usize, column: usize) -> f32 {
+        self.columns[row / BLOCK * self.width + column][row % BLOCK]
+    }
+
     /// What stands in the block that begins with row number `first`, a multiple of [`BLOCK`]; `more` are columns after its own.
     pub fn sight<'a>(&'a self, first: usize, more: &'a [[f32; BLOCK]]) -> Sight<'a> {
         let columns = &self.columns[first / BLOCK * self.width..][..self.width];
         Sight { columns, more, rows: (self.rows - first).min(BLOCK) }
+    }
+}
+
+/// Blocks that are filled row by row: a row is turned into columns while it is at hand.
+pub(crate) struct Filling {
+    blocks: Blocks,
+    /// The last [`TURNED`] rows, one after another.
+    open: Vec<f32>,
+}
+
+impl Filling {
+    /// For so many rows of so many columns, in memory that is there already, whatever it holds.
+    pub(crate) fn of(mut columns: Vec<[f32; BLOCK]>, rows: usize, width: usize) -> Self {
+        columns.resize(rows.div_ceil(BLOCK) * width, [0.0; BLOCK]);
+        Self { blocks: Blocks { rows: 0, width, columns, infinite: None }, open: vec![0.0; TURNED * width] }
+    }
+
+    /// Adds a row of as many values as there are columns.
+    pub(crate) fn push(&mut self, row: impl Iterator<Item = f32>) {
+        let Blocks { rows, width, infinite, .. } = &mut self.blocks;
+        let at = *rows % TURNED;
+        let open = &mut self.open[at * *width..][..*width];
+        open.iter_mut().zip(row).for_each(|(to, value)| *to = value);
+        let is_infinite = open.iter().fold(false, |any, value| any | value.is_infinite());
+        if is_infinite && infinite.is_none() {
+            let mut cells = open.iter().enumerate().map(|(column, &value)| (*rows, column, value));
+            *infinite = cells.find(|(_, _, value)| value.is_infinite());
+        }
+        *rows += 1;
+        if at + 1 == TURNED {
+            self.turn();
+        }
+    }
+
+    /// The blocks of all rows so far.
+    ///
+    /// # Panics
+    /// When there are other than as many rows as were told.
+    pub(crate) fn finish(mut self) -> Blocks {
+        let (rows, width) = (self.blocks.rows, self.blocks.width);
+        assert_eq!(self.blocks.columns.len(), rows.div_ceil(BLOCK) * width, "as many rows as were told");
+        if !rows.is_multiple_of(TURNED) {
+            self.open[rows % TURNED * width..].fill(0.0);
+            self.turn();
+        }
+        if !rows.is_multiple_of(BLOCK) {
+            let unused = rows.next_multiple_of(TURNED) % BLOCK;
+            if unused > 0 {
+                self.blocks.columns[rows / BLOCK * width..].iter_mut().for_each(|column| column[unused..].fill(0.0));
+            }
+        }
+        self.blocks
+    }
+
+    /// Puts the open rows into the columns.
+    fn turn(&mut self) {
+        let Blocks { rows, width, columns, .. } = &mut self.blocks;
+        let (first, width) = ((*rows - 1) / TURNED * TURNED, *width);
+        let columns = &mut columns[first / BLOCK * width..][..width];
+        for (quarter, rows) in self.open.chunks_exact(4 * width.max(1)).enumerate() {
+            let (lane, (one, two)) = (first % BLOCK + 4 * quarter, rows.split_at(2 * width));
+            let ((a, b), (c, d)) = (one.split_at(width), two.split_at(width));
+            for ((((column, a), b), c), d) in columns.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                column[lane..lane + 4].copy_from_slice(&[*a, *b, *c, *d]);
+            }
+        }
     }
 }
 
@@ -123,11 +161,16 @@ impl<'a> Sight<'a> {
     /// A column: [`lanes`](Self::lanes) values.
     #[inline]
     pub fn column(&self, place: usize) -> &'a [f32] {
-        let column = match self.columns.get(place) {
+        &self.whole_column(place)[..self.lanes()]
+    }
+
+    /// The same with what stands beyond the last row.
+    #[inline]
+    pub(super) fn whole_column(&self, place: usize) -> &'a [f32; BLOCK] {
+        match self.columns.get(place) {
             Some(column) => column,
             None => &self.more[place - self.columns.len()],
-        };
-        &column[..self.lanes()]
+        }
     }
 }
 
@@ -161,7 +204,9 @@ mod tests {
     fn memory_that_was_used_before_leaves_no_trace() {
         let large = Blocks::of(Array2::from_elem((130, 5), f32::NAN).view());
         let rows = Array2::from_shape_fn((70, 3), |(row, column)| (row + column) as f32);
-        let (again, fresh) = (Blocks::of_in(large.into_columns(), rows.view()), Blocks::of(rows.view()));
+        let mut filling = Filling::of(large.into_columns(), 70, 3);
+        rows.rows().into_iter().for_each(|row| filling.push(row.iter().copied()));
+        let (again, fresh) = (filling.finish(), Blocks::of(rows.view()));
         assert_eq!((again.rows, again.width, again.columns), (fresh.rows, fresh.width, fresh.columns));
     }
 

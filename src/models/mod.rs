@@ -36,7 +36,7 @@ use crate::error::{ExitCode, Explain, Reason};
 pub use boosted::{Binned, BoostedModel, BoostedTrees, Objective, Targets};
 pub use calibrate::{Calibration, CalibrationChoice, CalibrationKind, Isotonic, IsotonicModel, Sigmoid, SigmoidModel};
 pub use logistic::{LogisticModel, PenalisedLogistic, Solver};
-pub use prepare::Preparation;
+pub use prepare::{BlockPreparation, Preparation};
 pub use tree::{ReadableTree, Rule, TreeModel};
 
 /// Why a model could not be fitted or applied. Rows and columns count from 0.

@@ -9,6 +9,8 @@
 //!
 //! Constant features are dropped. Values first, in the order of the features, then indicators in the same order.
 
+mod of_blocks;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -16,8 +18,9 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{ABREAST, Sight};
 use super::{CHUNK_ROWS, FitError, find_value};
+
+pub use of_blocks::BlockPreparation;
 
 /// Beyond this skewness a column may be transformed; an exponential has 2, a normal 0, a uniform 0.
 const HEAVY_SKEWNESS: f64 = 1.0;
@@ -131,32 +134,9 @@ impl Preparation {
         Ok(out)
     }
 
-    /// [`apply`](Self::apply) to the rows of a block, on the calling thread: of each [`ABREAST`] rows one column after another, each of
-    /// [`n_columns`](Self::n_columns). The block has no infinity and as many columns as the features of the fit.
-    pub fn apply_block(&self, sight: &Sight, out: &mut Vec<[f64; ABREAST]>) {
-        let (n, stretches) = (self.n_columns(), sight.lanes() / ABREAST);
-        out.clear();
-        out.resize(stretches * n, [0.0; ABREAST]);
-        for (place, column) in self.values.iter().enumerate() {
-            let ValueColumn { feature, logarithm, mean, deviation } = *column;
-            for (raw, out) in sight.column(feature).chunks_exact(ABREAST).zip(out.iter_mut().skip(place).step_by(n)) {
-                for (out, &raw) in out.iter_mut().zip(raw) {
-                    *out = f64::from(raw);
-                }
-                if logarithm {
-                    out.iter_mut().for_each(|out| *out = if out.is_nan() { *out } else { signed_ln(*out) });
-                }
-                for out in out.iter_mut() {
-                    let prepared = (*out - mean) / deviation;
-                    *out = if out.is_nan() { 0.0 } else { prepared };
-                }
-            }
-        }
-        for (place, &feature) in (self.values.len()..).zip(&self.indicators) {
-            for (raw, out) in sight.column(feature).chunks_exact(ABREAST).zip(out.iter_mut().skip(place).step_by(n)) {
-                out.iter_mut().zip(raw).for_each(|(out, raw)| *out = f64::from(u8::from(raw.is_nan())));
-            }
-        }
+    /// The preparation made ready for many blocks of rows.
+    pub fn for_blocks(&self) -> BlockPreparation<'_> {
+        BlockPreparation::new(self)
     }
 
     /// Columns of the prepared matrix.
@@ -418,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_block_is_prepared_as_its_rows_are() {
-        use crate::models::blocks::{BLOCK, Blocks};
+        use crate::models::blocks::{ABREAST, BLOCK, Blocks};
         let cell = |(row, column): (usize, usize)| match (row * 7 + column * 3) % 11 {
             0 => NAN,
             1 => -(row as f32) / 3.0,
@@ -430,11 +410,11 @@ mod tests {
         let preparation = Preparation::fit(features.view()).unwrap();
         assert!(preparation.values().iter().any(|column| column.logarithm) && !preparation.indicators().is_empty());
         let want = preparation.apply(features.view()).unwrap();
-        let (blocks, n) = (Blocks::of(features.view()), preparation.n_columns());
+        let (blocks, n, prepared) = (Blocks::of(features.view()), preparation.n_columns(), preparation.for_blocks());
         let mut out = vec![[3.0; ABREAST]; 7];
         for first in (0..150).step_by(BLOCK) {
             let sight = blocks.sight(first, &[]);
-            preparation.apply_block(&sight, &mut out);
+            prepared.apply(&sight, &mut out);
             for lane in 0..sight.rows() {
                 let got = (0..n).map(|column| out[lane / ABREAST * n + column][lane % ABREAST]);
                 assert!(got.eq(want.row(first + lane).iter().copied()), "row {}", first + lane);

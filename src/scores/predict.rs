@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::features::{Feature, FeatureTable, Plan, RowRequest, Silence, Sweep};
 use crate::labels::EligibleRows;
 use crate::lists::Exclusions;
-use crate::models::blocks::{BLOCK, Blocks};
+use crate::models::blocks::{BLOCK, Blocks, Filling};
 use crate::models::occurrence::{Expectation, SubjectReader};
 use crate::models::occurrence_features::foreseen;
 use crate::time::{Day, Horizon};
@@ -190,7 +190,6 @@ pub(super) struct Predictor<'a> {
 /// Memory that parts have used and further parts will use again: as much as is in use at a time.
 #[derive(Default)]
 struct Memory {
-    rows: Vec<Vec<f32>>,
     blocks: Vec<Vec<[f32; BLOCK]>>,
     benches: Vec<Workbench>,
 }
@@ -293,22 +292,22 @@ impl<'a> Predictor<'a> {
                 }
             }
         }
-        // Every table has the same customers in the same order: a row depends on what is known, not on the plan.
+        // Every plan has the same customers in the same order: a row depends on what is known, not on the plan.
         let of_plan = |(sweep, about): (&Sweep, &About)| {
-            let lend =
-                |memory: &mut Memory| (memory.rows.pop().unwrap_or_default(), memory.blocks.pop().unwrap_or_default());
-            let (rows, blocks) = lend(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner));
-            let table = FeatureTable::build_part_in(rows, index, part, sweep, &[self.request]);
+            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).blocks.pop();
+            let mut filling = Filling::of(memory.unwrap_or_default(), customers.len(), sweep.width());
+            let mut walker = sweep.walker();
+            for &customer in &customers {
+                let push = |_, row: &[f64]| filling.push(row.iter().map(|&value| value as f32));
+                walker.walk(part.timeline(customer), &[self.request.as_of], push);
+            }
+            let blocks = filling.finish();
             let eligible = match about {
-                About::Columns(places) => {
-                    let shape = (table.keys.len(), places.len());
-                    Array2::from_shape_fn(shape, |(row, place)| table.values[[row, places[place]]])
-                }
+                About::Columns(places) => Array2::from_shape_fn((customers.len(), places.len()), |(row, place)| {
+                    blocks.value(row, places[place])
+                }),
                 About::Sweep(sweep) => build(sweep).values,
             };
-            let blocks = Blocks::of_in(blocks, table.view());
-            let (rows, _) = table.values.into_raw_vec_and_offset();
-            self.memory.lock().unwrap_or_else(PoisonError::into_inner).rows.push(rows);
             (blocks, eligible)
         };
         let (plans, eligible) = self.sweeps.iter().zip(&self.about).map(of_plan).unzip();

@@ -7,7 +7,7 @@ use crate::models::logistic::LogisticModel;
 pub(super) struct Logistics<'a>(pub(super) Vec<&'a LogisticModel>);
 
 impl Logistics<'_> {
-    /// Log odds of the rows of a block that is prepared ([`crate::models::Preparation::apply_block`]), model after model. Each sum runs over the
+    /// Log odds of the rows of a block that is prepared ([`crate::models::BlockPreparation::apply`]), model after model. Each sum runs over the
     /// columns in their order, as that of one model does.
     pub(super) fn log_odds(&self, prepared: &[[f64; ABREAST]], out: &mut Vec<[f64; BLOCK]>) {
         out.clear();

@@ -11,7 +11,7 @@ use std::ops::{BitAndAssign, Not, Range};
 use super::model::BoostedModel;
 use super::predict::as_f32;
 use super::tree::{Child, Missing, Question, Tree};
-use crate::models::blocks::{BLOCK, Sight};
+use crate::models::blocks::{ABREAST, BLOCK, Sight};
 
 /// Leaves of a tree whose answers are kept in words of 32 bits. Tables of such trees have so many places.
 const NARROW: usize = 32;
@@ -165,10 +165,11 @@ impl<'a> Grove<'a> {
         match &self.ways[tree] {
             Way::Asked { lenient, strict } => {
                 let (lenient, strict) = (&self.asked[lenient.clone()], &self.asked[strict.clone()]);
-                if self.leaves[tree].len() <= NARROW {
-                    ends_of::<u32>(lenient, strict, sight, ends);
-                } else {
-                    ends_of::<u64>(lenient, strict, sight, ends);
+                match (self.leaves[tree].len() <= NARROW, sight.lanes() == BLOCK) {
+                    (true, true) => ends_of::<u32, AT_ONCE>(lenient, strict, sight, ends),
+                    (true, false) => ends_of::<u32, ABREAST>(lenient, strict, sight, ends),
+                    (false, true) => ends_of::<u64, AT_ONCE>(lenient, strict, sight, ends),
+                    (false, false) => ends_of::<u64, ABREAST>(lenient, strict, sight, ends),
                 }
             }
             Way::Followed(tree, places) => {
@@ -180,22 +181,33 @@ impl<'a> Grove<'a> {
     }
 }
 
-fn ends_of<L: Leaves>(lenient: &[Asked], strict: &[Asked], sight: &Sight, ends: &mut [u32; BLOCK]) {
-    let mut left = [L::ALL; BLOCK];
-    let left = &mut left[..sight.lanes()];
-    // A missing value is greater than nothing, and at most nothing.
-    for &Asked { threshold, column, yes } in lenient {
-        take_away(L::of(yes), sight.column(column as usize), left, |value| value > threshold);
+/// Rows of a full block that are asked at once: their words stay in registers from question to question.
+const AT_ONCE: usize = 32;
+
+fn ends_of<L: Leaves, const ROWS: usize>(lenient: &[Asked], strict: &[Asked], sight: &Sight, ends: &mut [u32; BLOCK]) {
+    let stretches = ends.as_chunks_mut::<ROWS>().0.iter_mut().take(sight.lanes() / ROWS);
+    for (stretch, ends) in stretches.enumerate() {
+        let column = |column: u32| &sight.whole_column(column as usize).as_chunks::<ROWS>().0[stretch];
+        let mut left = [L::ALL; ROWS];
+        // A missing value is greater than nothing, and at most nothing.
+        for &Asked { threshold, column: of, yes } in lenient {
+            take_away(L::of(yes), column(of), &mut left, |value| value > threshold);
+        }
+        for &Asked { threshold, column: of, yes } in strict {
+            #[allow(clippy::neg_cmp_op_on_partial_ord)] // it is what sends a missing value to the side of no
+            take_away(L::of(yes), column(of), &mut left, |value| !(value <= threshold));
+        }
+        ends.iter_mut().zip(left).for_each(|(end, left)| *end = left.first());
     }
-    for &Asked { threshold, column, yes } in strict {
-        #[allow(clippy::neg_cmp_op_on_partial_ord)] // it is what sends a missing value to the side of no
-        take_away(L::of(yes), sight.column(column as usize), left, |value| !(value <= threshold));
-    }
-    ends.iter_mut().zip(left).for_each(|(end, left)| *end = left.first());
 }
 
 #[inline(always)]
-fn take_away<L: Leaves>(yes: L, column: &[f32], left: &mut [L], is_no: impl Fn(f32) -> bool) {
+fn take_away<L: Leaves, const ROWS: usize>(
+    yes: L,
+    column: &[f32; ROWS],
+    left: &mut [L; ROWS],
+    is_no: impl Fn(f32) -> bool,
+) {
     for (left, &value) in left.iter_mut().zip(column) {
         let taken = if is_no(value) { yes } else { L::NONE };
         *left &= !taken;
@@ -204,10 +216,12 @@ fn take_away<L: Leaves>(yes: L, column: &[f32], left: &mut [L], is_no: impl Fn(f
 
 /// Adds to each sum what stands in a table of a tree for the leaf in which a row ends.
 fn add(table: &[f64], ends: &[u32], sums: &mut [f64; BLOCK]) {
-    if let Ok(table) = <&[f64; NARROW]>::try_from(table) {
-        sums.iter_mut().zip(ends).for_each(|(sum, &end)| *sum += table[end as usize % NARROW]);
-    } else {
-        sums.iter_mut().zip(ends).for_each(|(sum, &end)| *sum += table[end as usize]);
+    match (<&[f64; NARROW]>::try_from(table), <&[u32; BLOCK]>::try_from(ends)) {
+        // Nearly all trees are small and nearly all blocks are full.
+        (Ok(table), Ok(ends)) => {
+            sums.iter_mut().zip(ends).for_each(|(sum, &end)| *sum += table[end as usize % NARROW]);
+        }
+        _ => sums.iter_mut().zip(ends).for_each(|(sum, &end)| *sum += table[end as usize]),
     }
 }
 

@@ -85,38 +85,71 @@ impl TryFrom<StoredMany> for ManyModel {
     }
 }
 
+/// Outputs whose scores are summed side by side, in registers from tree to tree.
+const TOGETHER: usize = 8;
+
 /// The trees of a model of many outputs made ready for many rows, block by block on the calling thread.
 #[derive(Debug)]
 pub struct ManyForest<'a> {
     model: &'a ManyModel,
     grove: Grove<'a>,
+    /// Where the leaves of each tree begin among those of all.
+    starts: Vec<u32>,
+    /// The leaves of all trees, each tree's from left to right, with the values of the first [`TOGETHER`] outputs; then all leaves with
+    /// those of the next outputs; 0 beyond the last output.
+    values: Vec<[f64; TOGETHER]>,
 }
 
 /// Rows that pass through all trees at a time.
 const ROWS: usize = 64;
 
-impl ManyForest<'_> {
-    /// Raw scores of the rows of a block, row by row.
+impl<'a> ManyForest<'a> {
+    fn new(model: &'a ManyModel) -> Self {
+        let grove = Grove::new(model.trees.iter().map(|tree| &tree.tree));
+        let (outputs, mut starts, mut leaves) = (model.outputs(), Vec::new(), Vec::new());
+        for (number, tree) in model.trees.iter().enumerate() {
+            starts.push(leaves.len() as u32);
+            leaves.extend(grove.leaves(number).iter().map(|leaf| &tree.values[leaf * outputs..][..outputs]));
+        }
+        let of_outputs = |first: usize| {
+            let value = move |leaf: &&[f64], place: usize| leaf.get(first + place).copied().unwrap_or(0.0);
+            leaves.iter().map(move |leaf| std::array::from_fn(|place| value(leaf, place)))
+        };
+        let values = (0..outputs).step_by(TOGETHER).flat_map(of_outputs).collect();
+        Self { model, grove, starts, values }
+    }
+
+    /// Raw scores of the rows of a block, row by row. `leaves` is memory for the leaves in which they end, whatever it holds.
     ///
     /// # Panics
     /// When the block has fewer columns than the model, or `scores` is of other rows.
-    pub fn raw(&self, sight: &Sight, scores: &mut [f64]) {
-        let (outputs, rows) = (self.model.outputs(), sight.rows());
+    pub fn raw(&self, sight: &Sight, scores: &mut [f64], leaves: &mut Vec<u32>) {
+        let (outputs, rows, trees) = (self.model.outputs(), sight.rows(), self.starts.len());
         assert!(
             self.model.columns <= sight.width() && scores.len() == rows * outputs,
             "a block of all columns and rows"
         );
         scores.chunks_exact_mut(outputs).for_each(|scores| scores.copy_from_slice(&self.model.constants));
-        if self.model.columns == 0 {
+        if self.model.columns == 0 || trees == 0 {
             return; // no column, no split, and nothing learned beyond the constants
         }
+        leaves.resize(rows * trees, 0);
         let mut ends = [0; BLOCK];
-        for (number, tree) in self.model.trees.iter().enumerate() {
+        for (number, start) in self.starts.iter().enumerate() {
             self.grove.ends(number, sight, &mut ends);
-            let leaves = self.grove.leaves(number);
-            for (scores, &end) in scores.chunks_exact_mut(outputs).zip(&ends) {
-                let values = &tree.values[leaves[end as usize] * outputs..][..outputs];
-                scores.iter_mut().zip(values).for_each(|(score, value)| *score += value);
+            leaves.iter_mut().skip(number).step_by(trees).zip(ends).for_each(|(leaf, end)| *leaf = start + end);
+        }
+        let all = self.values.len() / outputs.div_ceil(TOGETHER);
+        for (values, first) in self.values.chunks_exact(all).zip((0..outputs).step_by(TOGETHER)) {
+            let together = (outputs - first).min(TOGETHER);
+            for (scores, leaves) in scores.chunks_exact_mut(outputs).zip(leaves.chunks_exact(trees)) {
+                let scores = &mut scores[first..first + together];
+                let mut sums = [0.0; TOGETHER];
+                sums[..together].copy_from_slice(scores);
+                for &leaf in leaves {
+                    sums.iter_mut().zip(&values[leaf as usize]).for_each(|(sum, value)| *sum += value);
+                }
+                scores.copy_from_slice(&sums[..together]);
             }
         }
     }
@@ -204,7 +237,7 @@ impl ManyModel {
 
     /// The trees made ready for many rows.
     pub fn forest(&self) -> ManyForest<'_> {
-        ManyForest { model: self, grove: Grove::new(self.trees.iter().map(|tree| &tree.tree)) }
+        ManyForest::new(self)
     }
 
     /// What the outputs' scores are.

@@ -169,16 +169,16 @@ fn faults_of_an_output_are_told_with_its_number() {
 fn trees_made_ready_for_blocks_tell_the_same() {
     use crate::models::blocks::{BLOCK, Blocks};
     let features = rows(300);
-    let labels = many_labels(&features, 7);
+    let labels = many_labels(&features, 11);
     let binned = Binned::fit(features.view(), &[2], 255, None).unwrap();
     let settings = BoostedTrees { rounds: 9, min_rows_per_leaf: 3, ..Default::default() };
     let model = settings.fit_many(&binned, ManyTargets { labels: labels.view(), weights: None }, None).unwrap();
     let want = model.raw(features.view()).unwrap();
-    let (forest, blocks) = (model.forest(), Blocks::of(features.view()));
+    let (forest, blocks, mut leaves) = (model.forest(), Blocks::of(features.view()), vec![77; 3]);
     for first in (0..300).step_by(BLOCK) {
         let sight = blocks.sight(first, &[]);
-        let mut scores = vec![5.0; sight.rows() * 7];
-        forest.raw(&sight, &mut scores);
+        let mut scores = vec![5.0; sight.rows() * 11];
+        forest.raw(&sight, &mut scores, &mut leaves);
         let want: Vec<f64> = (first..first + sight.rows()).flat_map(|row| want.row(row).to_vec()).collect();
         assert_eq!(scores, want, "the same bits");
     }
