@@ -74,10 +74,19 @@ impl Sink {
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), FileError> {
+        self.write_all(std::slice::from_ref(batch))
+    }
+
+    pub(crate) fn write_all(&mut self, batches: &[RecordBatch]) -> Result<(), FileError> {
         match self {
-            Self::Parquet(writer) => writer.write(batch),
-            Self::Csv { path, writer } => flat(batch).and_then(|batch| writer.write(&batch)).map_err(failed(path)),
-            Self::Ndjson { path, writer } => writer.write(batch).map_err(failed(path)),
+            Self::Parquet(writer) => writer.write_all(batches),
+            Self::Csv { path, writer } => {
+                let mut batches = batches.iter();
+                batches.try_for_each(|batch| writer.write(&flat(batch)?)).map_err(failed(path))
+            }
+            Self::Ndjson { path, writer } => {
+                batches.iter().try_for_each(|batch| writer.write(batch)).map_err(failed(path))
+            }
         }
     }
 

@@ -55,6 +55,11 @@ pub(crate) fn ascending_key(number: f64) -> u64 {
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
+/// The number of a key of [`ascending_key`].
+pub(crate) fn of_ascending_key(key: u64) -> f64 {
+    f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
+}
+
 fn ends(keyed: &[(u64, u32)]) -> Vec<bool> {
     let mut last: Vec<bool> = keyed.windows(2).map(|pair| pair[0].0 != pair[1].0).collect();
     last.extend(keyed.last().map(|_| true));
@@ -101,6 +106,15 @@ mod tests {
         assert_eq!(order.last_of_tie, [true, false, true, false, true, true]);
         assert!(Order::descending(&[1.0, f64::NAN]).is_none());
         assert!(Order::descending(&[]).unwrap().last_of_tie.is_empty());
+    }
+
+    #[test]
+    fn keys_ascend_with_their_numbers_and_give_them_back() {
+        let numbers = [f64::NEG_INFINITY, -2.0, -f64::MIN_POSITIVE, -5e-324, 0.0, 5e-324, 0.1, 1.0, f64::INFINITY];
+        let keys = numbers.map(ascending_key);
+        assert!(keys.is_sorted() && keys.windows(2).all(|pair| pair[0] != pair[1]));
+        assert_eq!(keys.map(of_ascending_key), numbers);
+        assert_eq!(of_ascending_key(ascending_key(-0.0)).to_bits(), 0);
     }
 
     #[test]

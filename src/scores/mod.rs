@@ -187,42 +187,44 @@ pub fn score(
             std::fs::write(&path, bytes).map_err(FileError::at("write", &path))
         };
         let name = options.format.file_name();
-        table.write(&folder.join(name), options.format, as_of)?;
-        write(drift::FILE, &distributions.to_json())?;
-        let mut files = BTreeMap::new();
-        for name in [name, drift::FILE] {
-            files.insert(name.to_string(), storage::fingerprint(&folder.join(name))?);
-        }
-        let manifest = ScoreManifest {
-            as_of,
-            bundle_id: bundle_id.clone(),
-            schema_version: SCHEMA_VERSION,
-            bundle_hash: bundle.fingerprint(),
-            config_hash: blake3::hash(bundle.manifest.config.to_toml().as_bytes()).to_hex().to_string(),
-            data,
-            known: Known { events: volume.events, last_day: volume.last_day },
-            rows: table.rows() as u64,
-            rows_by_status: table.count_by(|scores| &scores.statuses),
-            rows_by_stage: table.count_by(|scores| &scores.stages),
-            means: table.means(),
-            expected_churners,
-            expected_value,
-            totals,
-            with_features: options.with_features,
-            targets: parameters.targets.iter().map(|fitted| fitted.target.clone()).collect(),
-            drift,
-            gates: Gates { verdict, checks: checks.into_iter().map(|check| check.gate).collect() },
-            estimates: table.estimates(),
-            realised,
-            forgotten: 0,
-            files,
-            warnings,
-            complete: true,
+        let rows = || {
+            table.write(&folder.join(name), options.format, as_of)?;
+            write(drift::FILE, &distributions.to_json())?;
+            let mut files = BTreeMap::new();
+            for name in [name, drift::FILE] {
+                files.insert(name.to_string(), storage::fingerprint(&folder.join(name))?);
+            }
+            let manifest = ScoreManifest {
+                as_of,
+                bundle_id: bundle_id.clone(),
+                schema_version: SCHEMA_VERSION,
+                bundle_hash: bundle.fingerprint(),
+                config_hash: blake3::hash(bundle.manifest.config.to_toml().as_bytes()).to_hex().to_string(),
+                data,
+                known: Known { events: volume.events, last_day: volume.last_day },
+                rows: table.rows() as u64,
+                rows_by_status: table.count_by(|scores| &scores.statuses),
+                rows_by_stage: table.count_by(|scores| &scores.stages),
+                means: table.means(),
+                expected_churners,
+                expected_value,
+                totals,
+                with_features: options.with_features,
+                targets: parameters.targets.iter().map(|fitted| fitted.target.clone()).collect(),
+                drift,
+                gates: Gates { verdict, checks: checks.into_iter().map(|check| check.gate).collect() },
+                estimates: table.estimates(),
+                realised,
+                forgotten: 0,
+                files,
+                warnings,
+                complete: true,
+            };
+            write(manifest::MANIFEST, &manifest.to_json())?;
+            Ok(manifest)
         };
-        write(manifest::MANIFEST, &manifest.to_json())?;
-        // After all that a full disk can stop: from here on the two only have to take their places.
-        table.replace_categories(&options.out, as_of, options.format, options.categories)?;
-        Ok::<ScoreManifest, FileError>(manifest)
+        // The two take their places after all that a full disk can stop.
+        table.replace_categories(&options.out, as_of, options.format, options.categories, rows)
     })?;
     Ok((manifest, target))
 }
@@ -250,7 +252,11 @@ pub fn from_columns<R>(
         timelines.map_parts(|index, part| Ok::<_, crate::timeline::SpillError>(predictor.columns(index, part)))?;
     std::fs::create_dir_all(&options.out).map_err(FileError::at("create the folder", &options.out))?;
     Ok(measure(&|| {
-        let parts = columns.par_iter().map(|known| predictor.scores(known)).collect::<Result<Vec<_>, Error>>()?;
+        let parts = columns
+            .par_iter()
+            .with_max_len(1)
+            .map(|known| predictor.scores(known))
+            .collect::<Result<Vec<_>, Error>>()?;
         let table = write::Table::new(bundle, parts, predictor.tellers(), options.with_features);
         table.write(&options.out.join(options.format.file_name()), options.format, options.as_of)?;
         Ok(table.rows())

@@ -10,7 +10,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, StringArray,
     StructArray, UInt8Array, UInt16Array,
 };
-use arrow::buffer::OffsetBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use rayon::prelude::*;
 
@@ -30,7 +30,7 @@ use crate::time::Day;
 use crate::timeline::sample_fraction;
 
 /// Rows of a batch: bounds the memory of feature columns.
-const BATCH_ROWS: usize = 16_384;
+const BATCH_ROWS: usize = 8192;
 
 /// Entries of `top_categories`.
 const TOP_CATEGORIES: usize = 5;
@@ -56,6 +56,8 @@ pub(super) struct Table<'a> {
     order: Vec<Place>,
     /// Name of each prediction column.
     columns: Vec<String>,
+    /// Of each, how many rows have it, and their sum; sums run by partition, in order.
+    sums: Vec<(u64, f64)>,
     /// How the targets that are explained are told.
     tellers: &'a [(usize, Teller)],
     with_features: bool,
@@ -82,6 +84,14 @@ where
     (rank != T::default()).then_some(rank) // 0 = not ranked
 }
 
+/// An array in which NaN is missing.
+fn numbers(values: impl Iterator<Item = f64>) -> ArrayRef {
+    let values: Vec<f64> = values.collect();
+    let known = BooleanBuffer::collect_bool(values.len(), |row| !values[row].is_nan());
+    let known = Some(NullBuffer::new(known)).filter(|known| known.null_count() > 0);
+    Arc::new(Float64Array::new(values.into(), known))
+}
+
 impl<'a> Table<'a> {
     pub(super) fn new(
         bundle: &'a Bundle,
@@ -94,11 +104,18 @@ impl<'a> Table<'a> {
             (0..scores.hashes.len()).map(|row| (opening(scores.ids.value(row)), place(row))).collect()
         };
         let mut order: Vec<(u128, Place)> = partitions.par_iter().flat_map_iter(of_part).collect();
-        let columns = bundle.parameters.targets.iter().flat_map(|fitted| fitted.target.columns()).collect();
+        let columns: Vec<String> =
+            bundle.parameters.targets.iter().flat_map(|fitted| fitted.target.columns()).collect();
         let id = |place: &Place| partitions[place.partition as usize].ids.value(place.row as usize);
         order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| id(&a.1).cmp(id(&b.1))));
         let order = order.into_iter().map(|(_, place)| place).collect();
-        Self { bundle, partitions, order, columns, tellers, with_features }
+        let add = |column: usize| {
+            let known =
+                partitions.iter().flat_map(|scores| &scores.predictions[column]).filter(|value| !value.is_nan());
+            known.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value))
+        };
+        let sums = (0..columns.len()).into_par_iter().map(add).collect();
+        Self { bundle, partitions, order, columns, sums, tellers, with_features }
     }
 
     pub(super) fn parts(&self) -> &[PartitionScores] {
@@ -129,41 +146,42 @@ impl<'a> Table<'a> {
         (&self.partitions[place.partition as usize], place.row as usize)
     }
 
-    fn gather<T: Copy + Send + Sync>(&self, column: impl Fn(&PartitionScores) -> &[T] + Sync) -> Vec<T> {
-        self.order
-            .par_iter()
-            .map(|&place| {
-                let (scores, row) = self.scores(place);
-                column(scores)[row]
-            })
-            .collect()
+    /// A column of each partition.
+    fn column<'t, T>(&'t self, column: impl Fn(&'t PartitionScores) -> &'t [T]) -> Vec<&'t [T]> {
+        self.partitions.iter().map(column).collect()
+    }
+
+    /// The values of a column at some places.
+    fn pick<'t, T: Copy + 't>(
+        &'t self,
+        places: &'t [Place],
+        column: impl Fn(&'t PartitionScores) -> &'t [T],
+    ) -> impl Iterator<Item = T> {
+        let of_parts = self.column(column);
+        places.iter().map(move |place| of_parts[place.partition as usize][place.row as usize])
+    }
+
+    /// A column in the order of the file.
+    fn gather<'t, T: Copy + Send + Sync + 't>(&'t self, column: impl Fn(&'t PartitionScores) -> &'t [T]) -> Vec<T> {
+        let of_parts = self.column(column);
+        self.order.par_iter().map(|place| of_parts[place.partition as usize][place.row as usize]).collect()
     }
 
     pub(super) fn count_by(&self, column: impl Fn(&PartitionScores) -> &Vec<&'static str>) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for name in self.partitions.iter().flat_map(column) {
-            *counts.entry((*name).to_string()).or_insert(0) += 1;
+            *counts.entry(*name).or_insert(0) += 1;
         }
-        counts
-    }
-
-    /// Count and sum of each prediction over the rows that have it; sums run by partition, in order.
-    fn sums(&self) -> Vec<(u64, f64)> {
-        let add = |column: usize| {
-            let known =
-                self.partitions.iter().flat_map(|scores| &scores.predictions[column]).filter(|value| !value.is_nan());
-            known.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value))
-        };
-        (0..self.columns.len()).into_par_iter().map(add).collect()
+        counts.into_iter().map(|(name, count)| (name.to_string(), count)).collect()
     }
 
     pub(super) fn totals(&self) -> BTreeMap<String, f64> {
-        self.columns.iter().cloned().zip(self.sums().into_iter().map(|(_, sum)| sum)).collect()
+        self.columns.iter().cloned().zip(self.sums.iter().map(|(_, sum)| *sum)).collect()
     }
 
     pub(super) fn means(&self) -> BTreeMap<String, Option<f64>> {
-        let mean = |(count, sum): (u64, f64)| (count > 0).then(|| sum / count as f64);
-        self.columns.iter().cloned().zip(self.sums().into_iter().map(mean)).collect()
+        let mean = |&(count, sum): &(u64, f64)| (count > 0).then(|| sum / count as f64);
+        self.columns.iter().cloned().zip(self.sums.iter().map(mean)).collect()
     }
 
     fn ranks(&self, column: usize) -> Ranks {
@@ -207,7 +225,7 @@ impl<'a> Table<'a> {
         sample_fraction(scores.hashes[row], salt(&config.holdout_salt)) < config.holdout_share
     }
 
-    /// Writes all rows; memory beyond the table: one batch a thread.
+    /// Writes all rows; memory beyond the table: two batches a thread, and the row group that is being written.
     pub(super) fn write(&self, path: &Path, format: FileFormat, as_of: Day) -> Result<(), FileError> {
         let parameters = &self.bundle.parameters;
         let features = if self.with_features { parameters.catalogue.features() } else { Vec::new() };
@@ -231,18 +249,21 @@ impl<'a> Table<'a> {
             Vec::new()
         };
         let starts: Vec<usize> = (0..self.rows()).step_by(BATCH_ROWS).collect();
-        // A few batches are built in parallel and written in order.
-        for starts in starts.chunks(rayon::current_num_threads().max(1)) {
-            let batches: Vec<RecordBatch> = starts
-                .par_iter()
-                .map(|&start| {
-                    let rows = start..(start + BATCH_ROWS).min(self.rows());
-                    self.batch(rows, &schema, &ranks, &spend_percentile, as_of, &features)
-                })
-                .collect();
-            for batch in &batches {
-                writer.write(batch)?;
-            }
+        let build = |starts: &[usize]| -> Vec<RecordBatch> {
+            let one = |&start: &usize| {
+                let rows = start..(start + BATCH_ROWS).min(self.rows());
+                self.batch(rows, &schema, &ranks, &spend_percentile, as_of, &features)
+            };
+            starts.par_iter().map(one).collect()
+        };
+        // A few batches are built in parallel, while those before them are written in order.
+        let mut stretches = starts.chunks(rayon::current_num_threads().max(1));
+        let mut batches = stretches.next().map_or_else(Vec::new, &build);
+        while !batches.is_empty() {
+            let next = stretches.next().unwrap_or_default();
+            let (written, built) = rayon::join(|| writer.write_all(&batches), || build(next));
+            written?;
+            batches = built;
         }
         writer.finish()
     }
@@ -279,29 +300,15 @@ impl<'a> Table<'a> {
         let n = rows.len();
         let places = &self.order[rows.clone()];
         let known = |value: f64| (!value.is_nan()).then_some(value);
-        let numbers = |column: &dyn Fn(&PartitionScores) -> &[f64]| -> ArrayRef {
-            let value = |&place: &Place| {
-                let (scores, row) = self.scores(place);
-                known(column(scores)[row])
-            };
-            Arc::new(places.iter().map(value).collect::<Float64Array>())
-        };
-        let words = |column: &dyn Fn(&PartitionScores) -> &[&'static str]| -> ArrayRef {
-            let value = |&place: &Place| {
-                let (scores, row) = self.scores(place);
-                Some(column(scores)[row])
-            };
-            Arc::new(places.iter().map(value).collect::<StringArray>())
-        };
         let ids = places.iter().map(|&place| {
             let (scores, row) = self.scores(place);
-            Some(scores.ids.value(row))
+            scores.ids.value(row)
         });
         let mut arrays: Vec<ArrayRef> = vec![
-            Arc::new(ids.collect::<StringArray>()),
+            Arc::new(StringArray::from_iter_values(ids)),
             Arc::new(Date32Array::from(vec![as_of.0; n])),
-            words(&|scores| &scores.statuses),
-            words(&|scores| &scores.stages),
+            Arc::new(StringArray::from_iter_values(self.pick(places, |scores| &scores.statuses))),
+            Arc::new(StringArray::from_iter_values(self.pick(places, |scores| &scores.stages))),
         ];
         let targets = &self.bundle.parameters.targets;
         let mut first = 0;
@@ -310,7 +317,7 @@ impl<'a> Table<'a> {
             let columns = first..first + fitted.columns.len();
             first = columns.end;
             for column in columns.clone() {
-                let array = numbers(&|scores| &scores.predictions[column]);
+                let array = numbers(self.pick(places, |scores| &scores.predictions[column]));
                 if fitted.target.per_group { by_group.push(array) } else { arrays.push(array) }
             }
             let Some(ranks) = ranks else { continue };
@@ -320,15 +327,11 @@ impl<'a> Table<'a> {
                     FittedColumn::Expected { intervals, .. } => intervals.as_ref(),
                     _ => None,
                 };
-                let around = |place: &Place| {
-                    let (scores, row) = self.scores(*place);
-                    intervals.map(|intervals| intervals.around(scores.predictions[columns.start][row]))
-                };
-                let ends: Vec<Option<(f64, f64)>> = places.iter().map(around).collect();
-                let low = ends.iter().map(|ends| ends.and_then(|(low, _)| known(low)));
-                arrays.push(Arc::new(low.collect::<Float64Array>()));
-                let high = ends.iter().map(|ends| ends.and_then(|(_, high)| known(high)));
-                arrays.push(Arc::new(high.collect::<Float64Array>()));
+                let around = |value: f64| intervals.map(|intervals| intervals.around(value));
+                let ends: Vec<Option<(f64, f64)>> =
+                    self.pick(places, |scores| &scores.predictions[columns.start]).map(around).collect();
+                arrays.push(numbers(ends.iter().map(|ends| ends.map_or(f64::NAN, |(low, _)| low))));
+                arrays.push(numbers(ends.iter().map(|ends| ends.map_or(f64::NAN, |(_, high)| high))));
             }
             arrays.push(Arc::new(
                 ranks.percentile[rows.clone()].iter().map(|&rank| missing(rank)).collect::<UInt8Array>(),
@@ -342,30 +345,26 @@ impl<'a> Table<'a> {
                 ));
             }
             if kind == Extras::Churn || kind == Extras::Value {
-                let name = |&place: &Place| {
-                    let (scores, row) = self.scores(place);
-                    let value = scores.predictions[columns.start][row];
-                    if kind == Extras::Churn { fitted.cuts.band(value) } else { fitted.cuts.tier(value) }
+                let name = |value: f64| match kind {
+                    Extras::Churn => fitted.cuts.band(value),
+                    _ => fitted.cuts.tier(value),
                 };
-                arrays.push(Arc::new(places.iter().map(name).collect::<StringArray>()));
+                let values = self.pick(places, |scores| &scores.predictions[columns.start]);
+                arrays.push(Arc::new(values.map(name).collect::<StringArray>()));
             }
         }
-        arrays.push(numbers(&|scores| &scores.alive));
-        let next = |&place: &Place| {
-            let (scores, row) = self.scores(place);
-            known(scores.days_to_next[row]).map(|days| as_of.plus(days.floor() as i32).0)
-        };
-        arrays.push(Arc::new(places.iter().map(next).collect::<Date32Array>()));
-        arrays.push(numbers(&|scores| &scores.average_gap));
-        arrays.push(numbers(&|scores| &scores.churn_factor));
+        arrays.push(numbers(self.pick(places, |scores| &scores.alive)));
+        let next = |days: f64| known(days).map(|days| as_of.plus(days.floor() as i32).0);
+        let days_to_next = self.pick(places, |scores| &scores.days_to_next);
+        arrays.push(Arc::new(days_to_next.map(next).collect::<Date32Array>()));
+        arrays.push(numbers(self.pick(places, |scores| &scores.average_gap)));
+        arrays.push(numbers(self.pick(places, |scores| &scores.churn_factor)));
         if let Some((churn, value)) = at_risk(&self.bundle.parameters) {
             let first = |target: usize| targets[..target].iter().map(|fitted| fitted.columns.len()).sum::<usize>();
             let (churn, value) = (first(churn), first(value));
-            let risk = |&place: &Place| {
-                let (scores, row) = self.scores(place);
-                known(value_at_risk(scores.predictions[churn][row], scores.predictions[value][row]))
-            };
-            arrays.push(Arc::new(places.iter().map(risk).collect::<Float64Array>()));
+            let values = self.pick(places, |scores| &scores.predictions[value]);
+            let both = self.pick(places, |scores| &scores.predictions[churn]).zip(values);
+            arrays.push(numbers(both.map(|(churn, value)| value_at_risk(churn, value))));
         }
         arrays.append(&mut by_group);
         if let Some(target) = category_target(&self.bundle.parameters) {
@@ -377,11 +376,8 @@ impl<'a> Table<'a> {
         }
         let held_out = places.iter().map(|&place| Some(self.is_held_out(place)));
         arrays.push(Arc::new(held_out.collect::<BooleanArray>()));
-        let until = |&place: &Place| {
-            let (scores, row) = self.scores(place);
-            scores.excluded_until[row].map(|day| day.0)
-        };
-        arrays.push(Arc::new(places.iter().map(until).collect::<Date32Array>()));
+        let until = self.pick(places, |scores| &scores.excluded_until).map(|day| day.map(|day| day.0));
+        arrays.push(Arc::new(until.collect::<Date32Array>()));
         arrays.push(Arc::new(StringArray::from(vec![self.bundle.manifest.bundle_id.as_str(); n])));
         arrays.push(Arc::new(Int32Array::from(vec![SCHEMA_VERSION; n])));
         if !features.is_empty() {
@@ -422,10 +418,12 @@ impl<'a> Table<'a> {
         let (mut names, mut probabilities) = (Vec::new(), Vec::new());
         let (mut lengths, mut valid) = (Vec::new(), Vec::new());
         let mut ranked: Vec<(usize, f64)> = Vec::with_capacity(groups.len());
-        for &place in places {
-            let (scores, row) = self.scores(place);
+        let columns: Vec<Vec<&[f64]>> =
+            (first..first + groups.len()).map(|column| self.column(|scores| &scores.predictions[column])).collect();
+        for place in places {
             ranked.clear();
-            ranked.extend((0..groups.len()).map(|group| (group, scores.predictions[first + group][row])));
+            let score = |column: &Vec<&[f64]>| column[place.partition as usize][place.row as usize];
+            ranked.extend(columns.iter().map(score).enumerate());
             ranked.retain(|(_, probability)| !probability.is_nan());
             valid.push(!ranked.is_empty());
             let before = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));

@@ -102,25 +102,37 @@ impl PartitionWriter {
     /// # Errors
     /// When the system cannot write, or the schema differs.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), FileError> {
-        let fields = batch.schema_ref().fields();
-        let is_alike = |(a, b): (&Arc<Field>, &Arc<Field>)| a.data_type().equals_datatype(b.data_type());
-        if fields.len() != self.leaves.len() || !fields.iter().zip(self.schema.fields()).all(is_alike) {
-            let differs = ArrowError::SchemaError("the batch has other columns than the file".to_string());
-            return Err(at(&self.path)(differs.into()));
+        self.write_all(std::slice::from_ref(batch))
+    }
+
+    /// Adds the rows of several batches; the more of them at a time, the less do columns wait for each other.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_all(&mut self, batches: &[RecordBatch]) -> Result<(), FileError> {
+        let mut whole = Vec::new();
+        for batch in batches {
+            let fields = batch.schema_ref().fields();
+            let is_alike = |(a, b): (&Arc<Field>, &Arc<Field>)| a.data_type().equals_datatype(b.data_type());
+            if fields.len() != self.leaves.len() || !fields.iter().zip(self.schema.fields()).all(is_alike) {
+                let differs = ArrowError::SchemaError("the batch has other columns than the file".to_string());
+                return Err(at(&self.path)(differs.into()));
+            }
+            self.rows += batch.num_rows() as u64;
+            let mut rest = batch.clone();
+            while self.waiting_rows + rest.num_rows() >= Self::BATCH_ROWS {
+                let missing = Self::BATCH_ROWS - self.waiting_rows;
+                self.waiting.push(rest.slice(0, missing));
+                rest = rest.slice(missing, rest.num_rows() - missing);
+                whole.push(std::mem::take(&mut self.waiting));
+                self.waiting_rows = 0;
+            }
+            if rest.num_rows() > 0 {
+                self.waiting_rows += rest.num_rows();
+                self.waiting.push(rest);
+            }
         }
-        self.rows += batch.num_rows() as u64;
-        let mut rest = batch.clone();
-        while self.waiting_rows + rest.num_rows() >= Self::BATCH_ROWS {
-            let missing = Self::BATCH_ROWS - self.waiting_rows;
-            self.waiting.push(rest.slice(0, missing));
-            rest = rest.slice(missing, rest.num_rows() - missing);
-            self.encode().map_err(at(&self.path))?;
-        }
-        if rest.num_rows() > 0 {
-            self.waiting_rows += rest.num_rows();
-            self.waiting.push(rest);
-        }
-        Ok(())
+        self.encode(&whole).map_err(at(&self.path))
     }
 
     /// Writes what is left and the footer, syncs, and returns the number of rows.
@@ -129,7 +141,8 @@ impl PartitionWriter {
     /// When the system cannot write.
     pub fn finish(mut self) -> Result<u64, FileError> {
         if self.waiting_rows > 0 {
-            self.encode().map_err(at(&self.path))?;
+            let rest = std::mem::take(&mut self.waiting);
+            self.encode(&[rest]).map_err(at(&self.path))?;
         }
         self.close_group().map_err(at(&self.path))?;
         let file = self.file.into_inner().map_err(at(&self.path))?;
@@ -137,33 +150,49 @@ impl PartitionWriter {
         Ok(self.rows)
     }
 
-    /// Encodes the rows that wait, as one batch, its columns side by side.
-    fn encode(&mut self) -> Result<(), ParquetError> {
+    /// Encodes batches, each in the pieces in which it came, row group by row group.
+    fn encode(&mut self, mut batches: &[Vec<RecordBatch>]) -> Result<(), ParquetError> {
+        while !batches.is_empty() {
+            let room = (Self::GROUP_ROWS - self.group_rows).div_ceil(Self::BATCH_ROWS);
+            let (of_group, rest) = batches.split_at(room.min(batches.len()));
+            batches = rest;
+            self.encode_in_group(of_group)?;
+            if self.group_rows >= Self::GROUP_ROWS {
+                self.close_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes batches of one row group, their columns side by side.
+    fn encode_in_group(&mut self, batches: &[Vec<RecordBatch>]) -> Result<(), ParquetError> {
         if self.columns.is_empty() {
             self.columns = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
         }
-        let batches = std::mem::take(&mut self.waiting);
-        self.waiting_rows = 0;
         let mut rest = self.columns.as_mut_slice();
         let mut columns = Vec::with_capacity(self.leaves.len());
         for (&leaves, field) in self.leaves.iter().zip(self.schema.fields()) {
             let (writers, after) = rest.split_at_mut(leaves);
-            columns.push((writers, field));
+            columns.push((field, writers));
             rest = after;
         }
-        columns.into_par_iter().enumerate().try_for_each(|(index, (writers, field))| {
-            let array = match batches.as_slice() {
-                [whole] => Arc::clone(whole.column(index)), // what comes in whole batches is not copied
+        columns.into_par_iter().with_max_len(1).enumerate().try_for_each(|(column, (field, writers))| {
+            let leaves = |pieces: &Vec<RecordBatch>| match pieces.as_slice() {
+                [whole] => compute_leaves(field, whole.column(column)), // what comes in whole batches is not copied
                 pieces => {
-                    let pieces: Vec<&dyn Array> = pieces.iter().map(|batch| batch.column(index).as_ref()).collect();
-                    concat(&pieces)?
+                    let pieces: Vec<&dyn Array> = pieces.iter().map(|piece| piece.column(column).as_ref()).collect();
+                    compute_leaves(field, &concat(&pieces)?)
                 }
             };
-            let leaves = compute_leaves(field, &array)?;
-            writers.iter_mut().zip(&leaves).try_for_each(|(writer, leaf)| writer.write(leaf))
+            let batches = batches.iter().map(leaves).collect::<Result<Vec<_>, _>>()?;
+            writers
+                .par_iter_mut()
+                .with_max_len(1)
+                .enumerate()
+                .try_for_each(|(leaf, writer)| batches.iter().try_for_each(|leaves| writer.write(&leaves[leaf])))
         })?;
-        self.group_rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-        if self.group_rows >= Self::GROUP_ROWS { self.close_group() } else { Ok(()) }
+        self.group_rows += batches.iter().flatten().map(RecordBatch::num_rows).sum::<usize>();
+        Ok(())
     }
 
     fn close_group(&mut self) -> Result<(), ParquetError> {
@@ -198,6 +227,8 @@ fn without_dictionary(schema: &SchemaRef) -> Vec<ColumnPath> {
         path.push(field.name().clone());
         match field.data_type() {
             DataType::Float64 => found.push(ColumnPath::new(path)),
+            // Ranks.
+            DataType::UInt32 => found.push(ColumnPath::new(path)),
             // The values of reasons, and feature columns of money, days and the like.
             DataType::Float32 if path.len() > 1 || !repeats(field) => found.push(ColumnPath::new(path)),
             DataType::Utf8 if field.name() == "customer_id" => found.push(ColumnPath::new(path)),
@@ -237,20 +268,37 @@ mod tests {
 
     #[test]
     fn parquet_bytes_do_not_depend_on_batches() {
-        use arrow::array::{ArrayRef, Float64Array, StringArray};
+        use arrow::array::{Array, ArrayRef, Float64Array, ListArray, StringArray, StructArray};
+        use arrow::buffer::OffsetBuffer;
         let folder = tempfile::tempdir().unwrap();
         let rows = 100_000;
         let ids = StringArray::from_iter_values((0..rows).map(|row| format!("customer-{row:07}")));
         let scores = Float64Array::from_iter((0..rows).map(|row| (row % 7 != 0).then_some(f64::from(row).sqrt())));
-        let columns = [("customer_id", Arc::new(ids) as ArrayRef), ("score", Arc::new(scores) as ArrayRef)];
+        // Up to two reasons a row, and null where there is no score.
+        let lengths = (0..rows).map(|row| if row % 7 == 0 { 0 } else { row as usize % 3 });
+        let offsets = OffsetBuffer::<i32>::from_lengths(lengths);
+        let told = 0..*offsets.last().unwrap();
+        let reason =
+            |name: &str, values: ArrayRef| (Arc::new(Field::new(name, values.data_type().clone(), false)), values);
+        let reasons = StructArray::from(vec![
+            reason("feature", Arc::new(StringArray::from_iter_values(told.clone().map(|n| format!("f{}", n % 40))))),
+            reason("effect", Arc::new(Float64Array::from_iter_values(told.map(|n| f64::from(n).cbrt())))),
+        ]);
+        let item = Arc::new(Field::new("item", reasons.data_type().clone(), false));
+        let reasons = ListArray::new(item, offsets, Arc::new(reasons), scores.nulls().cloned());
+        let columns =
+            [("customer_id", Arc::new(ids) as ArrayRef), ("reasons", Arc::new(reasons)), ("score", Arc::new(scores))];
         let all = RecordBatch::try_from_iter(columns).unwrap();
         let files = [1000, 8192, 70_000, 100_000].map(|size| {
             let path = folder.path().join(format!("{size}.parquet"));
             let metadata = [("as_of", "2026-08-21"), ("bundle_id", "b")];
             let mut writer = PartitionWriter::create(&path, all.schema(), &metadata).unwrap();
-            for start in (0..all.num_rows()).step_by(size) {
-                writer.write(&all.slice(start, size.min(all.num_rows() - start))).unwrap();
-            }
+            let starts = (0..all.num_rows()).step_by(size);
+            let batches: Vec<RecordBatch> =
+                starts.map(|start| all.slice(start, size.min(all.num_rows() - start))).collect();
+            // One by one, or several at a time.
+            batches[..batches.len() / 2].iter().for_each(|batch| writer.write(batch).unwrap());
+            writer.write_all(&batches[batches.len() / 2..]).unwrap();
             assert_eq!(writer.finish().unwrap(), 100_000);
             fs::read(path).unwrap()
         });

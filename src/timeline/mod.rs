@@ -226,7 +226,8 @@ impl Timelines {
         let mut results = Vec::with_capacity(self.parts());
         for stretch in self.stretches() {
             let one = |index: usize| of(index, &*self.part(index)?);
-            results.extend(stretch.into_par_iter().map(one).collect::<Result<Vec<T>, E>>()?);
+            // One at a time: the last of a long run of parts would keep one thread at work and the others waiting.
+            results.extend(stretch.into_par_iter().with_max_len(1).map(one).collect::<Result<Vec<T>, E>>()?);
         }
         Ok(results)
     }

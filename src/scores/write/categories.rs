@@ -1,8 +1,10 @@
 //! The long table: a row for a customer and a group, written group by group.
 
+mod standing;
+
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
     ArrayRef, Date32Array, Float64Array, Int32Array, RecordBatch, StringArray, UInt8Array, UInt16Array, UInt32Array,
@@ -13,21 +15,31 @@ use rayon::prelude::*;
 use super::super::categories::{Audience, Best, CategoryManifest, CategoryOptions, SHARES, folder};
 use super::super::manifest::MANIFEST;
 use super::super::schema::{SCHEMA_VERSION, field, note};
-use super::{BATCH_ROWS, Place, Table};
+use super::{BATCH_ROWS, PartitionScores, Place, Table};
 use crate::error::FileError;
 use crate::labels::Target;
-use crate::metrics::order::Order;
 use crate::metrics::ranking::rank_of;
 use crate::sink::{FileFormat, Sink};
 use crate::storage;
 use crate::time::Day;
+use standing::{Contact, Standing, sort};
 
-/// Whether a customer may be contacted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Contact {
-    Free,
-    HeldOut,
-    Excluded,
+/// What ranking the customers of a group looks at, in order of the partitions.
+struct Standings {
+    /// Of each partition, row by row: the place in the order of the file.
+    positions: Vec<Vec<u32>>,
+    contact: Vec<Vec<Contact>>,
+    /// Of each partition, group after group: the rank of the group within each row, 1 = highest.
+    in_customer: Vec<Vec<u16>>,
+}
+
+/// Memory that ranking a group takes; what the system would have to hand out anew for each costs more than what is done in it.
+#[derive(Default)]
+struct Desk {
+    order: Vec<Standing>,
+    sorted: Vec<Standing>,
+    /// Scores of those who may be contacted, descending.
+    free: Vec<f64>,
 }
 
 /// One group of a target.
@@ -93,23 +105,31 @@ fn schema() -> SchemaRef {
 }
 
 impl Table<'_> {
-    /// Puts the long table of the day in the place of the former one. A bundle without groups has none; of another
-    /// bundle's, which would speak of a day that is scored anew, only the frame is left.
-    pub(in crate::scores) fn replace_categories(
+    /// Puts the long table of the day in the place of the former one, if `beside`, which is done at the same time, succeeds; returns what
+    /// it returns. A bundle without groups has none; of another bundle's, which would speak of a day that is scored anew, only
+    /// the frame is left.
+    pub(in crate::scores) fn replace_categories<T: Send>(
         &self,
         out: &Path,
         as_of: Day,
         format: FileFormat,
         options: CategoryOptions,
-    ) -> Result<(), FileError> {
+        beside: impl FnOnce() -> Result<T, FileError> + Send,
+    ) -> Result<T, FileError> {
         let target = folder(out, as_of);
         let has_groups = self.bundle.parameters.targets.iter().any(|fitted| fitted.target.per_group);
         if !has_groups && !target.exists() {
-            return Ok(());
+            return beside();
         }
         storage::replace_folder(&target, |temporary| {
             let name = format.file_name();
-            let (rows, audiences) = self.write_categories(&temporary.join(name), as_of, format, options)?;
+            let write = || {
+                let written = self.write_categories(&temporary.join(name), as_of, format, options)?;
+                Ok::<_, FileError>((written, storage::fingerprint(&temporary.join(name))?))
+            };
+            let (done, written) = rayon::join(beside, write);
+            let done = done?;
+            let ((rows, audiences), fingerprint) = written?;
             let manifest = CategoryManifest {
                 as_of,
                 bundle_id: self.bundle.manifest.bundle_id.clone(),
@@ -119,16 +139,17 @@ impl Table<'_> {
                 lift: options.lift,
                 audiences,
                 forgotten: 0,
-                files: [(name.to_string(), storage::fingerprint(&temporary.join(name))?)].into(),
+                files: [(name.to_string(), fingerprint)].into(),
                 complete: true,
             };
             let path = temporary.join(MANIFEST);
-            std::fs::write(&path, manifest.to_json()).map_err(FileError::at("write", &path))
+            std::fs::write(&path, manifest.to_json()).map_err(FileError::at("write", &path))?;
+            Ok(done)
         })
     }
 
-    /// Writes all rows and returns how many. Memory: 2 bytes a customer and group, and the ranks of one
-    /// group a thread.
+    /// Writes all rows and returns how many. Memory: 2 bytes a customer and group, and the ranks of a few
+    /// groups a thread.
     fn write_categories(
         &self,
         path: &Path,
@@ -140,8 +161,6 @@ impl Table<'_> {
         let metadata = self.metadata(as_of);
         let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let mut writer = Sink::create(format, path, &schema, &metadata)?;
-        let sums = self.sums();
-        let contact: Vec<Contact> = self.order.par_iter().map(|&place| self.contact(place)).collect();
         let (mut first, mut written, mut audiences) = (0, 0, Vec::new());
         let at_once = rayon::current_num_threads().max(1);
         for fitted in &self.bundle.parameters.targets {
@@ -150,24 +169,46 @@ impl Table<'_> {
             if !fitted.target.per_group {
                 continue;
             }
-            let in_customer = self.ranks_in_customer(columns.clone());
+            let standings = self.standings(columns.clone());
             let group = |(index, column): (usize, usize)| {
-                let (count, sum) = sums[column];
+                let (count, sum) = self.sums[column];
                 let base = if count > 0 { sum / count as f64 } else { 0.0 };
                 Group { target: &fitted.target, index, column, name: &self.columns[column], base }
             };
             let groups: Vec<Group> = columns.enumerate().map(group).collect();
-            // A few groups are ranked in parallel, and their rows written in order.
-            for groups in groups.chunks(at_once) {
-                let ranked: Vec<(Rows, Audience)> =
-                    groups.par_iter().map(|group| self.group(group, &in_customer, &contact, options)).collect();
-                for (group, (rows, audience)) in groups.iter().zip(ranked) {
-                    for stretch in rows.rows.chunks(at_once * BATCH_ROWS) {
-                        let batch =
-                            |rows_of: &[Row]| self.category_batch(group, rows_of, rows.customers, &schema, as_of);
-                        let batches: Vec<RecordBatch> = stretch.par_chunks(BATCH_ROWS).map(batch).collect();
-                        batches.iter().try_for_each(|batch| writer.write(batch))?;
-                    }
+            let desks: Mutex<Vec<Desk>> = Mutex::default();
+            let desks = || desks.lock().unwrap_or_else(PoisonError::into_inner);
+            let rank = |groups: &[Group]| -> Vec<(Rows, Audience)> {
+                let one = |group: &Group| {
+                    let desk = desks().pop();
+                    let mut desk = desk.unwrap_or_default();
+                    let ranked = self.group(group, &standings, options, &mut desk);
+                    desks().push(desk);
+                    ranked
+                };
+                groups.par_iter().map(one).collect()
+            };
+            // A few groups are ranked in parallel, while the rows of those before them are written in order.
+            let mut stretches = groups.chunks(at_once);
+            let mut groups = stretches.next().unwrap_or_default();
+            let mut ranked = rank(groups);
+            while !groups.is_empty() {
+                let next = stretches.next().unwrap_or_default();
+                let write = || {
+                    groups.iter().zip(&ranked).try_for_each(|(group, (rows, _))| {
+                        let same = Same::of(group, &self.bundle.manifest.bundle_id, as_of);
+                        rows.rows.chunks(at_once * BATCH_ROWS).try_for_each(|stretch| {
+                            let batch =
+                                |rows_of: &[Row]| self.category_batch(group, rows_of, rows.customers, &same, &schema);
+                            let batches: Vec<RecordBatch> = stretch.par_chunks(BATCH_ROWS).map(batch).collect();
+                            writer.write_all(&batches)
+                        })
+                    })
+                };
+                let (done, ranked_next) = rayon::join(write, || rank(next));
+                done?;
+                groups = next;
+                for (rows, audience) in std::mem::replace(&mut ranked, ranked_next) {
                     written += rows.rows.len() as u64;
                     audiences.push(audience);
                 }
@@ -186,45 +227,53 @@ impl Table<'_> {
         }
     }
 
-    /// Ranks of the columns within each row, 1 = highest, equal ones in order of the columns: rows × columns of each
-    /// partition.
-    fn ranks_in_customer(&self, columns: Range<usize>) -> Vec<Vec<u16>> {
-        let width = columns.len();
-        let of_part = |part: usize| {
-            let scores = &self.partitions[part];
-            let mut ranks = vec![0u16; scores.hashes.len() * width];
-            let mut order: Vec<u16> = Vec::with_capacity(width);
-            for (row, ranks) in ranks.chunks_exact_mut(width).enumerate() {
-                let score = |group: u16| scores.predictions[columns.start + usize::from(group)][row];
-                order.clear();
-                order.extend(0..width as u16);
-                order.sort_unstable_by(|&a, &b| score(b).total_cmp(&score(a)).then(a.cmp(&b)));
-                order.iter().zip(1..).for_each(|(&group, rank)| ranks[usize::from(group)] = rank);
-            }
-            ranks
+    /// What ranking looks at of the groups of these columns.
+    fn standings(&self, columns: Range<usize>) -> Standings {
+        let mut positions: Vec<Vec<u32>> = self.partitions.iter().map(|scores| vec![0; scores.hashes.len()]).collect();
+        for (position, place) in (0..).zip(&self.order) {
+            positions[place.partition as usize][place.row as usize] = position;
+        }
+        let contact = |scores: &PartitionScores| -> Vec<Contact> {
+            let place = |row: usize| Place { partition: scores.partition, row: row as u32 };
+            (0..scores.hashes.len()).map(|row| self.contact(place(row))).collect()
         };
-        (0..self.partitions.len()).into_par_iter().map(of_part).collect()
+        Standings {
+            positions,
+            contact: self.partitions.par_iter().map(contact).collect(),
+            in_customer: self.partitions.par_iter().map(|scores| ranks_in_customer(scores, columns.clone())).collect(),
+        }
     }
 
     /// The rows of a group in order of rank, equal scores in order of the id; and whom to address.
     fn group(
         &self,
         group: &Group,
-        in_customer: &[Vec<u16>],
-        contact: &[Contact],
+        standings: &Standings,
         options: CategoryOptions,
+        desk: &mut Desk,
     ) -> (Rows, Audience) {
-        let all = self.gather(|scores| &scores.predictions[group.column]);
-        let (positions, scores): (Vec<u32>, Vec<f64>) = (0..).zip(all).filter(|(_, score)| !score.is_nan()).unzip();
-        let order = Order::descending(&scores).expect("NaN was left out");
-        let width = group.target.groups.len();
+        let Desk { order, sorted, free } = desk;
+        order.clear();
+        free.clear();
+        for (part, scores) in self.partitions.iter().enumerate() {
+            let all = &scores.predictions[group.column];
+            let in_customer = &standings.in_customer[part][group.index * all.len()..][..all.len()];
+            let known = all.iter().zip(&standings.positions[part]).zip(in_customer).zip(&standings.contact[part]);
+            let known = known.filter(|(((score, _), _), _)| !score.is_nan());
+            order.extend(known.map(|(((&score, &position), &in_customer), &contact)| {
+                Standing::new(score, position, in_customer, contact)
+            }));
+        }
+        sort(order, sorted);
         let worthwhile = (group.base > 0.0).then_some(options.lift * group.base);
         let (mut held_out, mut excluded, mut rank) = (0, 0, 1);
-        let mut free: Vec<f64> = Vec::new();
         let mut rows = Vec::new();
-        for (place, (&index, &is_last)) in (0u32..).zip(order.rows.iter().zip(&order.last_of_tie)) {
-            let (position, score) = (positions[index as usize], scores[index as usize]);
-            let in_audience = match contact[position as usize] {
+        for (place, standing) in order.iter().enumerate() {
+            let score = standing.score();
+            if place > 0 && standing.score() != order[place - 1].score() {
+                rank = place as u32 + 1; // places begin at 0, ranks at 1
+            }
+            let in_audience = match standing.contact() {
                 Contact::Free => {
                     free.push(score);
                     Some(free.len() as u32)
@@ -238,17 +287,13 @@ impl Table<'_> {
                     None
                 }
             };
-            let Place { partition, row } = self.order[position as usize];
-            let in_customer = in_customer[partition as usize][row as usize * width + group.index];
+            let in_customer = standing.in_customer();
             if in_customer <= options.top || worthwhile.is_some_and(|least| score >= least) {
-                rows.push(Row { position, score, in_customer, in_group: rank, in_audience });
-            }
-            if is_last {
-                rank = place + 2; // places begin at 0, ranks at 1
+                rows.push(Row { position: standing.position(), score, in_customer, in_group: rank, in_audience });
             }
         }
         let total: f64 = free.iter().sum();
-        let best = |customers: usize| Best::of(&free, customers, group.base, total);
+        let best = |customers: usize| Best::of(free, customers, group.base, total);
         let mut sum = 0.0;
         let half = free.iter().position(|score| {
             sum += score;
@@ -262,7 +307,7 @@ impl Table<'_> {
             column: group.name.to_string(),
             is_probability: group.target.is_probability(),
             horizon_days: group.target.horizon.days(),
-            customers: scores.len() as u64,
+            customers: order.len() as u64,
             held_out,
             excluded,
             addressable: free.len() as u64,
@@ -272,7 +317,7 @@ impl Table<'_> {
             half: half.filter(|_| total > 0.0).map(|last| best(last + 1)),
             top_percent: SHARES.iter().map(share).collect(),
         };
-        (Rows { rows, customers: scores.len() as u64 }, audience)
+        (Rows { rows, customers: order.len() as u64 }, audience)
     }
 
     fn category_batch(
@@ -280,40 +325,100 @@ impl Table<'_> {
         group: &Group,
         rows: &[Row],
         customers: u64,
+        same: &Same,
         schema: &SchemaRef,
-        as_of: Day,
     ) -> RecordBatch {
         let n = rows.len();
-        let target = group.target;
-        let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; n])) };
+        let is_probability = group.target.is_probability();
         let ids = rows.iter().map(|row| {
             let (scores, index) = self.scores(self.order[row.position as usize]);
-            Some(scores.ids.value(index))
+            scores.ids.value(index)
         });
-        let score = |is_wanted: bool| -> ArrayRef {
-            Arc::new(rows.iter().map(|row| is_wanted.then_some(row.score)).collect::<Float64Array>())
+        let scores: ArrayRef = Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.score)));
+        let none: ArrayRef = Arc::new(Float64Array::new_null(n));
+        let (probability, predicted) = if is_probability { (scores, none) } else { (none, scores) };
+        let lift: ArrayRef = match group.base > 0.0 {
+            true => Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.score / group.base))),
+            false => Arc::new(Float64Array::new_null(n)),
         };
-        let is_known = group.base > 0.0;
-        let lift = rows.iter().map(|row| is_known.then(|| row.score / group.base));
         let share = |row: &Row, parts: u64| rank_of(parts, customers + 1 - u64::from(row.in_group), customers);
         let arrays: Vec<ArrayRef> = vec![
-            Arc::new(ids.collect::<StringArray>()),
-            Arc::new(Date32Array::from(vec![as_of.0; n])),
-            same(&target.name),
-            same(&target.event),
-            same(&target.groups[group.index].name),
-            Arc::new(Int32Array::from(vec![target.horizon.days(); n])),
-            score(target.is_probability()),
-            score(!target.is_probability()),
-            Arc::new(lift.collect::<Float64Array>()),
+            Arc::new(StringArray::from_iter_values(ids)),
+            same.as_of.slice(0, n),
+            same.target.slice(0, n),
+            same.event.slice(0, n),
+            same.group.slice(0, n),
+            same.horizon.slice(0, n),
+            probability,
+            predicted,
+            lift,
             Arc::new(UInt16Array::from_iter_values(rows.iter().map(|row| row.in_customer))),
             Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.in_group))),
             Arc::new(UInt8Array::from_iter_values(rows.iter().map(|row| share(row, 100) as u8))),
             Arc::new(UInt16Array::from_iter_values(rows.iter().map(|row| share(row, 1000) as u16))),
             Arc::new(rows.iter().map(|row| row.in_audience).collect::<UInt32Array>()),
-            same(&self.bundle.manifest.bundle_id),
-            Arc::new(Int32Array::from(vec![SCHEMA_VERSION; n])),
+            same.bundle_id.slice(0, n),
+            same.version.slice(0, n),
         ];
         RecordBatch::try_new(Arc::clone(schema), arrays).expect("one array for each field")
+    }
+}
+
+/// What all rows of a group have in common, [`BATCH_ROWS`] times.
+struct Same {
+    as_of: ArrayRef,
+    target: ArrayRef,
+    event: ArrayRef,
+    group: ArrayRef,
+    horizon: ArrayRef,
+    bundle_id: ArrayRef,
+    version: ArrayRef,
+}
+
+impl Same {
+    fn of(group: &Group, bundle_id: &str, as_of: Day) -> Self {
+        let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; BATCH_ROWS])) };
+        let number = |number: i32| -> ArrayRef { Arc::new(Int32Array::from(vec![number; BATCH_ROWS])) };
+        let target = group.target;
+        Self {
+            as_of: Arc::new(Date32Array::from(vec![as_of.0; BATCH_ROWS])),
+            target: text(&target.name),
+            event: text(&target.event),
+            group: text(&target.groups[group.index].name),
+            horizon: number(target.horizon.days()),
+            bundle_id: text(bundle_id),
+            version: number(SCHEMA_VERSION),
+        }
+    }
+}
+
+/// Ranks of the columns within each row, 1 = highest, equal ones in order of the columns: columns × rows.
+fn ranks_in_customer(scores: &PartitionScores, columns: Range<usize>) -> Vec<u16> {
+    let (rows, columns) = (scores.hashes.len(), &scores.predictions[columns]);
+    let mut ranks = vec![0; rows * columns.len()];
+    let mut order: Vec<(i64, u16)> = Vec::with_capacity(columns.len());
+    for row in 0..rows {
+        order.clear();
+        order.extend((0..).zip(columns).map(|(group, column)| (!total_key(column[row]), group)));
+        order.sort_unstable();
+        order.iter().zip(1..).for_each(|(&(_, group), rank)| ranks[usize::from(group) * rows + row] = rank);
+    }
+    ranks
+}
+
+/// Maps numbers to integers in the order of [`f64::total_cmp`].
+fn total_key(number: f64) -> i64 {
+    let bits = number.to_bits() as i64;
+    bits ^ ((bits >> 63) as u64 >> 1) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn total_keys_are_in_total_order() {
+        let numbers = [f64::NEG_INFINITY, -1.0, -0.0, 0.0, 1e-300, 1.0, f64::INFINITY, f64::NAN];
+        assert!(numbers.map(total_key).is_sorted_by(|a, b| a < b));
     }
 }
