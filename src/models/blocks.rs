@@ -124,11 +124,15 @@ impl Filling {
         let Blocks { rows, width, columns, .. } = &mut self.blocks;
         let (first, width) = ((*rows - 1) / TURNED * TURNED, *width);
         let columns = &mut columns[first / BLOCK * width..][..width];
-        for (quarter, rows) in self.open.chunks_exact(4 * width.max(1)).enumerate() {
-            let (lane, (one, two)) = (first % BLOCK + 4 * quarter, rows.split_at(2 * width));
-            let ((a, b), (c, d)) = (one.split_at(width), two.split_at(width));
-            for ((((column, a), b), c), d) in columns.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                column[lane..lane + 4].copy_from_slice(&[*a, *b, *c, *d]);
+        // A few columns of all rows, four rows at a time: a cache line of a column is filled while it is at hand.
+        for (number, columns) in columns.chunks_mut(TURNED).enumerate() {
+            let from = number * TURNED;
+            for (quarter, rows) in self.open.chunks_exact(4 * width).enumerate() {
+                let lane = first % BLOCK + 4 * quarter;
+                let [a, b, c, d] = std::array::from_fn(|row| &rows[row * width + from..][..columns.len()]);
+                for ((((column, a), b), c), d) in columns.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                    column[lane..lane + 4].copy_from_slice(&[*a, *b, *c, *d]);
+                }
             }
         }
     }

@@ -13,7 +13,9 @@ use super::predict::as_f32;
 use super::tree::{Child, Missing, Question, Tree};
 use crate::models::blocks::{ABREAST, BLOCK, Sight};
 
-/// Leaves of a tree whose answers are kept in words of 32 bits. Tables of such trees have so many places.
+/// Tables of trees of at most so many leaves have so many places, a cache line: most trees are as small.
+const SMALL: usize = 8;
+/// Leaves of a tree whose answers are kept in words of 32 bits. Tables of such trees have so many places, if not [`SMALL`].
 const NARROW: usize = 32;
 /// Leaves of a tree whose answers are kept in words of 64 bits.
 const WIDE: usize = 64;
@@ -64,7 +66,10 @@ impl Leaves for u32 {
     }
     #[inline]
     fn first(self) -> u32 {
-        (self | 1 << 31).trailing_zeros() // a word that cannot be 0 asks for no branch
+        let word = self | 1 << 31; // one that cannot be 0 asks for no branch
+        let first = word & word.wrapping_neg();
+        // A power of two in single precision is its exponent. Several are found at once that way, which counting zeros is not.
+        (((first as i32 as f32).to_bits() >> 23) & 0xff) - 127
     }
 }
 
@@ -146,13 +151,16 @@ impl<'a> Grove<'a> {
     /// A table of what `of` says of each leaf of a tree, from left to right.
     fn table(&self, tree: usize, of: impl Fn(usize) -> f64) -> impl Iterator<Item = f64> {
         let leaves = &self.leaves[tree];
-        let beyond = NARROW.saturating_sub(leaves.len());
+        let beyond = self.entries(tree) - leaves.len();
         leaves.iter().map(move |&leaf| of(leaf)).chain(std::iter::repeat_n(0.0, beyond))
     }
 
     /// Number of entries of the tables of a tree.
     fn entries(&self, tree: usize) -> usize {
-        self.leaves[tree].len().max(NARROW)
+        match self.leaves[tree].len() {
+            ..=SMALL => SMALL,
+            leaves => leaves.max(NARROW),
+        }
     }
 
     /// The leaves of a tree from left to right.
@@ -216,11 +224,14 @@ fn take_away<L: Leaves, const ROWS: usize>(
 
 /// Adds to each sum what stands in a table of a tree for the leaf in which a row ends.
 fn add(table: &[f64], ends: &[u32], sums: &mut [f64; BLOCK]) {
-    match (<&[f64; NARROW]>::try_from(table), <&[u32; BLOCK]>::try_from(ends)) {
+    fn add_from<const ENTRIES: usize>(table: &[f64; ENTRIES], ends: &[u32; BLOCK], sums: &mut [f64; BLOCK]) {
+        sums.iter_mut().zip(ends).for_each(|(sum, &end)| *sum += table[end as usize % ENTRIES]);
+    }
+    let full = <&[u32; BLOCK]>::try_from(ends).ok();
+    match (full, <&[f64; SMALL]>::try_from(table), <&[f64; NARROW]>::try_from(table)) {
         // Nearly all trees are small and nearly all blocks are full.
-        (Ok(table), Ok(ends)) => {
-            sums.iter_mut().zip(ends).for_each(|(sum, &end)| *sum += table[end as usize % NARROW]);
-        }
+        (Some(ends), Ok(table), _) => add_from(table, ends, sums),
+        (Some(ends), _, Ok(table)) => add_from(table, ends, sums),
         _ => sums.iter_mut().zip(ends).for_each(|(sum, &end)| *sum += table[end as usize]),
     }
 }
@@ -316,5 +327,22 @@ impl BoostedModel {
     /// The trees made ready for many rows.
     pub fn forest(&self) -> Forest<'_> {
         Forest::new(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_leaf_is_the_lowest_bit() {
+        for bit in 0..32 {
+            assert_eq!((1u32 << bit).first(), bit);
+            assert_eq!((u32::MAX << bit).first(), bit);
+            assert_eq!((0x9000_0001u32.rotate_left(bit)).first(), 0x9000_0001u32.rotate_left(bit).trailing_zeros());
+        }
+        for bit in 0..64 {
+            assert_eq!((u64::MAX << bit).first(), bit);
+        }
     }
 }

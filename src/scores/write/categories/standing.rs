@@ -50,40 +50,41 @@ impl Standing {
     }
 }
 
-const DIGITS: usize = 8;
-const VALUES: usize = 256;
+/// Standings of a bucket, about.
+const OF_BUCKET: usize = 16;
 
-/// Below so many, comparing is faster than counting.
-const FEW: usize = 2048;
+/// Buckets at most: what is counted of them stays in the second-level cache.
+const MOST_BUCKETS: usize = 1 << 16;
 
-/// Sorts standings, digit by digit of their keys from the last to the first. `sorted` is memory for as many, whatever it holds.
+/// Sorts standings. They are dealt out to buckets by the first bits of what tells the keys apart, and each bucket is sorted where it
+/// fits the cache. `sorted` is memory for as many, whatever it holds.
 pub(super) fn sort(standings: &mut Vec<Standing>, sorted: &mut Vec<Standing>) {
-    if standings.len() < FEW {
+    let keys = standings.iter().map(|standing| standing.key);
+    let (least, greatest) = keys.fold((u64::MAX, 0), |(least, greatest), key| (least.min(key), greatest.max(key)));
+    let buckets = (standings.len() / OF_BUCKET).next_power_of_two().min(MOST_BUCKETS);
+    if buckets == 1 || least == greatest {
         return standings.sort_unstable();
     }
-    let digit = |standing: &Standing, digit: usize| (standing.key >> (8 * digit)) as usize % VALUES;
-    let mut counts = [[0usize; VALUES]; DIGITS];
-    for standing in standings.iter() {
-        counts.iter_mut().enumerate().for_each(|(place, counts)| counts[digit(standing, place)] += 1);
+    let shift = (64 - (greatest - least).leading_zeros()).saturating_sub(buckets.trailing_zeros());
+    let bucket = |standing: &Standing| ((standing.key - least) >> shift) as usize;
+    let mut ends = vec![0u32; buckets + 1];
+    standings.iter().for_each(|standing| ends[bucket(standing) + 1] += 1);
+    for at in 1..ends.len() {
+        ends[at] += ends[at - 1];
     }
     sorted.resize(standings.len(), Standing::default());
-    for (place, counts) in counts.iter().enumerate() {
-        if counts.contains(&standings.len()) {
-            continue; // all have the same
-        }
-        let mut next = [0; VALUES];
-        counts.iter().zip(&mut next).fold(0, |first, (count, next)| {
-            *next = first;
-            first + count
-        });
-        for standing in standings.iter() {
-            let next = &mut next[digit(standing, place)];
-            sorted[*next] = *standing;
-            *next += 1;
-        }
-        std::mem::swap(standings, sorted);
+    for standing in standings.iter() {
+        let place = &mut ends[bucket(standing)];
+        sorted[*place as usize] = *standing;
+        *place += 1;
     }
-    standings.chunk_by_mut(|a, b| a.key == b.key).filter(|equal| equal.len() > 1).for_each(<[_]>::sort_unstable);
+    // Each has moved to the end of its bucket by now.
+    let mut first = 0;
+    for &end in &ends[..buckets] {
+        sorted[first..end as usize].sort_unstable();
+        first = end as usize;
+    }
+    std::mem::swap(standings, sorted);
 }
 
 #[cfg(test)]
