@@ -48,6 +48,10 @@ const BASIS: [&str; 2] = ["tenure_days", "churn_factor"];
 /// Customers at the end of the history: enough to know totals by.
 const MOST_NOW: usize = 50_000;
 
+/// Customers of the validation cut-off and of that of the test: enough to tell models and settings apart by, while further ones only
+/// take time and memory.
+const MOST_JUDGED: usize = 100_000;
+
 /// Share of customers whose rows at `cut_offs` cut-offs stay within `most` rows.
 fn share(most: usize, customers: usize, cut_offs: usize) -> f64 {
     (most as f64 / (customers.max(1) * cut_offs.max(1)) as f64).min(1.0)
@@ -59,14 +63,14 @@ fn most_rows(config: &Config, target: &Target) -> usize {
 
 /// Share of customers that a target uses for a purpose.
 fn share_of(config: &Config, customers: usize, target: &Target, split: &Split, purpose: Purpose) -> f64 {
-    let cut_offs = match purpose {
-        Purpose::Judged(Role::Train) => split.train.len(),
-        Purpose::Judged(_) => 1,
-        Purpose::Shipped => split.ship.len(),
-        Purpose::Any => return 1.0, // each row is asked for its own purposes
-        Purpose::Now => return share(MOST_NOW, customers, 1),
-    };
-    share(most_rows(config, target), customers, cut_offs)
+    let most = most_rows(config, target);
+    match purpose {
+        Purpose::Judged(Role::Train) => share(most, customers, split.train.len()),
+        Purpose::Judged(Role::Validate | Role::Test) => share(most.min(MOST_JUDGED), customers, 1),
+        Purpose::Shipped => share(most, customers, split.ship.len()),
+        Purpose::Any => 1.0, // each row is asked for its own purposes
+        Purpose::Now => share(MOST_NOW, customers, 1),
+    }
 }
 
 /// Bytes that training takes for each cell of the rows; 19 to 83 were measured: the rows themselves, those that targets
