@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hashbrown::HashMap;
 
-use super::{ListError, table};
+use super::{ALLOCATION_BYTES, ListError, table, text_bytes};
 use crate::time::{DAY_MICROS, Day, Zone};
 
 /// The last day that can be written: an exclusion without an end.
@@ -47,6 +47,14 @@ impl Exclusions {
                 None => return (until > as_of).then_some(until),
             }
         }
+    }
+
+    /// Bytes that the list takes.
+    pub(super) fn bytes(&self) -> usize {
+        let of_stretches =
+            |stretches: &Vec<(Day, Day)>| size_of::<(Day, Day)>() * stretches.capacity() + ALLOCATION_BYTES;
+        let each = |(customer, stretches)| text_bytes(customer) + of_stretches(stretches);
+        self.stretches.allocation_size() + self.stretches.iter().map(each).sum::<usize>()
     }
 
     /// Whether nobody is left alone.

@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow::array::StringViewBuilder;
 use hashbrown::{HashMap, HashSet};
 
-use super::{ListError, table};
+use super::{ALLOCATION_BYTES, ListError, table, text_bytes};
 use crate::events::{Digits, EventBatch, Ids};
 use crate::time::Zone;
 
@@ -56,6 +56,16 @@ impl IdMap {
         let mut entries: Vec<_> = self.owners.iter().collect();
         entries.sort();
         entries
+    }
+
+    /// Bytes that the list takes.
+    pub(super) fn bytes(&self) -> usize {
+        let of_owners = |owners: &Vec<(i64, String)>| {
+            let texts: usize = owners.iter().map(|(_, customer)| text_bytes(customer)).sum();
+            size_of::<(i64, String)>() * owners.capacity() + ALLOCATION_BYTES + texts
+        };
+        let each = |(alias, owners)| text_bytes(alias) + of_owners(owners);
+        self.owners.allocation_size() + self.owners.iter().map(each).sum::<usize>()
     }
 
     /// The customer of an event of `id` at a wall time.

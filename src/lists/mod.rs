@@ -140,6 +140,13 @@ impl Lists {
         applied
     }
 
+    /// Bytes that the lists take.
+    pub(crate) fn bytes(&self) -> usize {
+        let forgotten =
+            size_of::<String>() * self.forget.capacity() + self.forget.iter().map(text_bytes).sum::<usize>();
+        forgotten + self.exclusions.bytes() + self.id_map.bytes()
+    }
+
     /// What the reading of events depends on, as one text: whoever goes by another name or is forgotten.
     pub(crate) fn of_reading(&self) -> String {
         let mut forgotten: Vec<&String> = self.forget.iter().collect();
@@ -165,6 +172,14 @@ impl Lists {
     }
 }
 
+/// Bytes that an allocation takes beside what is kept in it.
+const ALLOCATION_BYTES: usize = 16;
+
+/// Bytes of a text, beside the place that points to it.
+fn text_bytes(text: &String) -> usize {
+    text.capacity() + ALLOCATION_BYTES
+}
+
 /// The ids of a `forget` list.
 ///
 /// # Errors
@@ -175,4 +190,43 @@ pub fn forgotten(path: &Path) -> Result<HashSet<String>, ListError> {
         ids.insert(row.needed(0)?.to_string());
     }
     Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_the_lists_the_more_they_take() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = |rows: usize| {
+            let file = |name: &str, header: &str, row: &dyn Fn(usize) -> String| {
+                let path = folder.path().join(name);
+                let rows: Vec<String> = (0..rows).map(row).collect();
+                std::fs::write(&path, format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+                Some(path)
+            };
+            let files = [
+                ListFiles {
+                    forget: file("forget.csv", "customer_id", &|row| format!("customer {row:020}")),
+                    ..ListFiles::default()
+                },
+                ListFiles {
+                    exclusions: file("exclusions.csv", "customer_id,from,to", &|row| format!("{row:020},2026-03-01,")),
+                    ..ListFiles::default()
+                },
+                ListFiles {
+                    id_map: file("id_map.csv", "alias,customer_id", &|row| format!("{row:020},customer {row:020}")),
+                    ..ListFiles::default()
+                },
+            ];
+            files.map(|files| Lists::read(&files, &Zone::named("UTC").unwrap()).unwrap().bytes())
+        };
+        let (few, many) = (bytes(10), bytes(10_000));
+        for (list, least) in [(0, 29 + 24), (1, 20 + 24 + 24 + 8), (2, 20 + 29 + 24 + 24 + 32)] {
+            assert!(few[list] >= 10 * least && few[list] < 10 * 8 * least, "{few:?}");
+            assert!(many[list] >= 10_000 * least && many[list] < 10_000 * 8 * least, "{many:?}");
+        }
+        assert_eq!(Lists::default().bytes(), 0);
+    }
 }

@@ -199,6 +199,7 @@ pub(super) fn read_any(
     observer: &dyn Observer,
 ) -> Result<(Option<Timelines>, ReadSummary), Error> {
     let Reading { config, as_of, rejects, numbers, lists, budget, has_fingerprints, .. } = *reading;
+    budget.check_beside("the lists of customers", lists.bytes() as f64)?;
     let events = Events::open(reading.events, config)?;
     observer.note(&events.mapping().note());
     for warning in &events.mapping().warnings {
@@ -275,6 +276,7 @@ fn read_all(
     let reader = events.reader(limit, rejects)?.with_extras(&inputs.extras)?;
     let mut reader = within(reader, budget, has_fingerprints);
     let mut builder = TimelineBuilder::within(budget.clone()).with_attributes(attributes);
+    let listed = lists.bytes();
     let mut is_first = true;
     let mut applied = Applied::default();
     while let Some(mut batches) = reader.next_round()? {
@@ -287,7 +289,7 @@ fn read_all(
             builder.expect(&batches, total as f64 / done as f64);
         }
         budget.check_ids(reader.ids(), done as f64 / total.max(1) as f64)?;
-        builder.set_beside(set_bytes(reader.ids()));
+        builder.set_beside(listed + set_bytes(reader.ids()));
         builder.append(&batches)?;
         observer.advance(done, total);
     }

@@ -255,6 +255,7 @@ fn ingest(request: &Request, store: &TimelineStore, listing: &Listing) -> Result
     let mut ids: HashMap<u128, i32> = HashMap::new();
     let mut unsure = Vec::new();
     let mut builder = TimelineBuilder::within(budget.clone());
+    let listed = lists.bytes();
     let mut is_first = true;
     let mut rounds = Rounds::new(events, new.clone(), plan(request)?);
     while let Some(mut parts) = rounds.next()? {
@@ -306,7 +307,7 @@ fn ingest(request: &Request, store: &TimelineStore, listing: &Listing) -> Result
         }
         // They take twice as much as in a set: when each is known is kept, too.
         budget.check_ids(2 * ids.len(), done as f64 / total.max(1) as f64)?;
-        builder.set_beside(set_bytes(2 * ids.len()));
+        builder.set_beside(listed + set_bytes(2 * ids.len()));
         builder.append(&batches)?;
         observer.advance(done, total);
     }

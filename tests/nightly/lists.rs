@@ -260,3 +260,22 @@ fn events_of_another_name_are_the_customers_from_its_day() {
     assert!(part("scores-one") == part("scores-two"), "as if nobody had changed names");
     assert!(part("scores-one") != part("scores-apart"));
 }
+
+#[test]
+fn lists_that_the_memory_does_not_hold_are_refused_with_a_size_that_does() {
+    const IDS: usize = 1_500_000;
+    let shop = shop();
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let list: String = (0..IDS).map(|id| format!("nobody of the name of {id:07}\n")).collect();
+    fs::write(here.join("forget.csv"), format!("customer_id\n{list}")).unwrap();
+    let within =
+        |size: &str| run(SCORE, here, &shop.line(shop.fitted_at(), &format!("--forget forget.csv --memory {size}")));
+    let refused = within("256MiB");
+    assert_eq!(refused.code, Some(2), "{}", refused.err);
+    assert!(refused.err.contains("the lists of customers take "), "{}", refused.err);
+    assert!(!here.join("scores").exists(), "nothing is written");
+    let advised = refused.err.split("--memory ").last().unwrap().split('`').next().unwrap();
+    assert_eq!(within(advised).code, Some(0), "{advised}");
+    assert!(here.join("scores").is_dir());
+}
