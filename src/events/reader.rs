@@ -99,10 +99,10 @@ impl<'a> Rounds<'a> {
 
     /// The next few stretches, decoded, in file order; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<Decoded>>, EventsError> {
-        let n_pieces = rayon::current_num_threads();
+        let threads = rayon::current_num_threads();
         let now = match self.pending.take() {
             Some(stretches) => stretches,
-            None => self.cutter.cut(&self.plan, n_pieces)?,
+            None => self.cutter.cut(&self.plan, threads)?,
         };
         if now.is_empty() {
             self.pending = Some(now);
@@ -119,7 +119,7 @@ impl<'a> Rounds<'a> {
                 decoded
             },
             || {
-                let next = cutter.cut(plan, n_pieces)?;
+                let next = cutter.cut(plan, threads)?;
                 fingerprints.advance(&is_decoded).map(|()| next)
             },
         );
@@ -177,8 +177,8 @@ impl EventReader<'_> {
     }
 
     /// The batches of the next few stretches, in file order, none of them empty; `None` at the end.
-    /// Each is of at most 131,072 rows or about 4 MiB of text; together they are of about a million rows, or
-    /// 8 MiB of text, for each thread, unless pieces are made smaller.
+    /// Each is of at most 131,072 rows or about 4 MiB of text; together they are of about half a million rows,
+    /// or 8 MiB of text, for each thread, unless pieces are made smaller.
     ///
     /// # Errors
     /// A file that cannot be read on. Unusable rows are no error here.

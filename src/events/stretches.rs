@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rayon::prelude::*;
+
 use super::columns;
 use super::decode::{Decoded, Newness, Plan, nothing};
 use super::error::EventsError;
@@ -17,6 +19,9 @@ use super::rows::RowDecoder;
 use super::skips;
 use super::source::EventFile;
 use crate::storage::remote::Chunks;
+
+/// Rows of a round for each thread at most. Columns of a piece are decoded side by side: half a piece is work enough.
+const ROUND_ROWS: usize = PIECE_ROWS / 2;
 
 /// A stretch before it is decoded.
 pub(crate) enum Raw {
@@ -44,7 +49,7 @@ impl Raw {
         match self {
             Self::Piece { piece, .. } => piece.rows,
             Self::Unknown { .. } => 1,
-            Self::Text { .. } => plan.piece_rows.min(PIECE_ROWS / 2), // 4 MiB of lines take their time
+            Self::Text { .. } => plan.piece_rows.min(ROUND_ROWS / 2), // 4 MiB of lines take their time
         }
     }
 }
@@ -76,11 +81,11 @@ impl<'a> Cutter<'a> {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// The next stretches, that together weigh about `n` pieces; fewer at the end.
-    pub fn cut(&mut self, plan: &Plan, n: usize) -> Result<Vec<Raw>, EventsError> {
+    /// The next stretches, for so many threads to decode; fewer at the end.
+    pub fn cut(&mut self, plan: &Plan, threads: usize) -> Result<Vec<Raw>, EventsError> {
         let mut stretches = Vec::new();
         let mut weight = 0;
-        while weight < n * plan.piece_rows {
+        while weight < threads * plan.piece_rows.min(ROUND_ROWS) {
             let next = match &mut self.open {
                 Some(Open::Pieces { pieces }) => match pieces.next() {
                     Some(Raw::Piece { file, piece, .. }) => {
@@ -145,15 +150,15 @@ pub(crate) fn decode(events: &Events, plan: &Plan, raw: Raw) -> Result<(u64, Vec
         Raw::Piece { file: index, piece, ahead } => {
             let (file, layout) = (&events.files[index], &events.layouts[index]);
             let wanted = wanted(layout, plan);
-            let mut first_row = piece.first_row;
-            let mut parts = Vec::new();
-            for batch in parquet(events, index).read_ahead(file, piece, &wanted, ahead)? {
-                let batch = batch?;
-                let n_rows = batch.num_rows() as u64;
-                let part = columns::decode(plan, layout, batch, &wanted, first_row);
-                parts.push(part.map_err(|source| damaged(file, source))?);
-                first_row += n_rows;
-            }
+            let batches = parquet(events, index).read_ahead(file, piece, &wanted, ahead)?;
+            let first_rows = batches
+                .iter()
+                .scan(piece.first_row, |next, batch| Some(std::mem::replace(next, *next + batch.num_rows() as u64)));
+            let first_rows: Vec<u64> = first_rows.collect();
+            let part = |(batch, first_row)| {
+                columns::decode(plan, layout, batch, &wanted, first_row).map_err(|source| damaged(file, source))
+            };
+            let parts = batches.into_par_iter().zip(first_rows).with_max_len(1).map(part).collect::<Result<_, _>>()?;
             Ok((share(events, index, piece), parts))
         }
         Raw::Text { file: index, stretch } => {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::stored;
 use crate::config::Config;
 use crate::error::{Error, ExitCode, Explain, Reason};
-use crate::events::{EventReader, Events, ExtraColumn, ExtraKind, ReadLimit, ReadSummary, Role};
+use crate::events::{EventBatch, EventReader, Events, ExtraColumn, ExtraKind, ReadLimit, ReadSummary, Role};
 use crate::features::{AttributeKind, Inputs, unheard_events};
 use crate::lists::{Applied, Lists};
 use crate::progress::Observer;
@@ -266,6 +266,17 @@ pub(super) fn read_any(
     Ok((Some(timelines), summary))
 }
 
+/// Some of the events, and how far the reading has come with them.
+struct Round {
+    batches: Vec<EventBatch>,
+    /// Ids of events met so far.
+    ids: usize,
+    /// Bytes read so far, and in all.
+    done: u64,
+    total: u64,
+    is_first: bool,
+}
+
 /// Reads every file.
 fn read_all(
     request: &stored::Request,
@@ -277,21 +288,37 @@ fn read_all(
     let mut reader = within(reader, budget, has_fingerprints);
     let mut builder = TimelineBuilder::within(budget.clone()).with_attributes(attributes);
     let listed = lists.bytes();
-    let mut is_first = true;
     let mut applied = Applied::default();
-    while let Some(mut batches) = reader.next_round()? {
+    let mut append = |round: Round| -> Result<(), Error> {
+        let Round { mut batches, ids, done, total, is_first } = round;
         let changes: Vec<Applied> = batches.par_iter_mut().map(|batch| lists.apply(batch)).collect();
         changes.into_iter().for_each(|change| applied.add(change));
         batches.retain(|batch| !batch.is_empty());
         batches.par_iter_mut().try_for_each(|batch| inputs.conditions.mark(batch))?;
-        let (done, total) = reader.progress();
-        if std::mem::take(&mut is_first) && done > 0 {
+        if is_first && done > 0 {
             builder.expect(&batches, total as f64 / done as f64);
         }
-        budget.check_ids(reader.ids(), done as f64 / total.max(1) as f64)?;
-        builder.set_beside(listed + set_bytes(reader.ids()));
+        budget.check_ids(ids, done as f64 / total.max(1) as f64)?;
+        builder.set_beside(listed + set_bytes(ids));
         builder.append(&batches)?;
         observer.advance(done, total);
+        Ok(())
+    };
+    let mut next = |is_first: bool| -> Result<Option<Round>, Error> {
+        let batches = reader.next_round()?;
+        let (done, total) = reader.progress();
+        Ok(batches.map(|batches| Round { batches, ids: reader.ids(), done, total, is_first }))
+    };
+    // While a round is appended the next is decoded, so that no thread waits for another; but not where memory is bounded,
+    // and one round is all it holds.
+    let mut round = next(true)?;
+    while let Some(now) = round {
+        let (appended, following) = match budget.bytes {
+            None => rayon::join(|| append(now), || next(false)),
+            Some(_) => (append(now), next(false)),
+        };
+        appended?;
+        round = following?;
     }
     Ok(Outcome { summary: reader.finish()?, applied, timelines: Box::new(move || builder.finish()) })
 }

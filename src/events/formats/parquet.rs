@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -12,6 +12,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::{Encoding, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::file::statistics::Statistics;
+use rayon::prelude::*;
 
 use crate::events::error::EventsError;
 use crate::events::input::{Input, Ranges};
@@ -173,22 +174,66 @@ impl ParquetFile {
     /// The columns `wanted` of a piece, in the file's order, in batches.
     pub fn read<'a>(&self, file: &'a EventFile, piece: Piece, wanted: &[usize]) -> Result<Batches<'a>, EventsError> {
         let ahead = self.ahead(file, piece, wanted)?;
-        self.read_ahead(file, piece, wanted, ahead)
+        if let Some(chunks) = &ahead {
+            chunks.arrive()?;
+        }
+        self.batches(file, piece, wanted, ahead.as_ref())
     }
 
-    /// The same of a piece that was sent for, where it is in an object store.
-    pub fn read_ahead<'a>(
+    /// All batches of a piece that was sent for, where it is in an object store. Columns are decoded side by side.
+    pub fn read_ahead(
+        &self,
+        file: &EventFile,
+        piece: Piece,
+        wanted: &[usize],
+        ahead: Option<Chunks>,
+    ) -> Result<Vec<RecordBatch>, EventsError> {
+        if let Some(chunks) = &ahead {
+            chunks.arrive()?;
+        }
+        if wanted.len() < 2 {
+            return self.batches(file, piece, wanted, ahead.as_ref())?.collect();
+        }
+        let column = |&at: &usize| {
+            let mut batches = Vec::new();
+            let fault = match self.batches(file, piece, &[at], ahead.as_ref()) {
+                Ok(mut of_file) => {
+                    of_file.find_map(|batch| batch.map(|batch| batches.push(Arc::clone(batch.column(0)))).err())
+                }
+                Err(error) => Some(error),
+            };
+            (batches, fault)
+        };
+        let columns: Vec<(Vec<ArrayRef>, Option<EventsError>)> =
+            wanted.par_iter().with_max_len(1).map(column).collect();
+        let n = columns.iter().map(|(batches, _)| batches.len()).min().unwrap_or(0);
+        // What is damaged first, row by row, is told.
+        let (columns, faults): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let lengths = columns.iter().map(Vec::len);
+        if let Some((_, fault)) =
+            lengths.zip(faults).find_map(|(length, fault)| Some(length).zip(fault).filter(|found| found.0 == n))
+        {
+            return Err(fault);
+        }
+        let schema = self.metadata.schema().project(wanted).map(Arc::new);
+        let schema = schema.map_err(|error| damaged(file)(error.into()))?;
+        let mut columns: Vec<std::vec::IntoIter<ArrayRef>> = columns.into_iter().map(Vec::into_iter).collect();
+        let batch = |_| {
+            let arrays = columns.iter_mut().filter_map(Iterator::next).collect();
+            RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| damaged(file)(error.into()))
+        };
+        (0..n).map(batch).collect()
+    }
+
+    fn batches<'a>(
         &self,
         file: &'a EventFile,
         piece: Piece,
         wanted: &[usize],
-        ahead: Option<Chunks>,
+        ahead: Option<&Chunks>,
     ) -> Result<Batches<'a>, EventsError> {
         let bytes = match ahead {
-            Some(chunks) => {
-                chunks.arrive()?;
-                Ranges::Object(chunks)
-            }
+            Some(chunks) => Ranges::Object(chunks.clone()),
             None => Input::of(file)?.ranges()?,
         };
         let mask = self.mask(wanted);
