@@ -18,10 +18,19 @@ impl Boundaries {
         self.last_order_day = None;
     }
 
-    /// Fills in what an event begins.
+    /// The day of the last event so far.
+    pub(super) fn last_day(&self) -> Option<Day> {
+        self.last_day
+    }
+
+    /// Further events were walked over, the last of them on that day.
+    pub(super) fn pass(&mut self, last_day: Option<Day>) {
+        self.last_day = last_day;
+    }
+
+    /// Fills in what an event of the order event's kind begins of orders.
     #[inline]
     pub(super) fn mark(&mut self, marks: &mut Marks, order: impl FnOnce() -> u64) {
-        marks.begins_day = self.last_day.replace(marks.day) != Some(marks.day);
         if !marks.is_order_line {
             return;
         }

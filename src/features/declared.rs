@@ -102,8 +102,6 @@ struct Reading {
     window: usize,
     /// Events are counted, whatever their values.
     counts_all: bool,
-    /// Position among the sums of plain streams, if it is a number of them.
-    plain: Option<usize>,
 }
 
 /// Declarations made ready for the codes of one set of timelines.
@@ -115,6 +113,8 @@ pub(super) struct Compiled {
     /// Where the windows of each stream are.
     windows_of: Vec<Range<usize>>,
     readings: Vec<Reading>,
+    /// Positions of the readings that are not of plain streams.
+    of_kept: Vec<usize>,
     /// Streams of each kind of event; but not the plain ones.
     of_kind: Vec<Vec<u16>>,
     /// Streams of events without a name; but not the plain ones.
@@ -136,6 +136,19 @@ struct Plain {
     asks_of_all: bool,
     /// Days of the windows, ascending.
     cuts: Vec<u16>,
+    /// What is asked at the end of each window.
+    asked: Vec<Vec<Asked>>,
+}
+
+/// A number that is read off the sums when the end of a window is passed.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// Position among the declared features.
+    place: u32,
+    /// Position among the numbers of all slots.
+    at: u32,
+    /// It is divided by what stands before it.
+    is_mean: bool,
 }
 
 /// Of the events of a slot: how many there are, how many of them have money, and the money. Whole numbers are exact in a
@@ -203,7 +216,7 @@ impl Compiled {
             let of_stream = compiled.windows_of[stream].clone();
             let window = compiled.windows[of_stream.clone()].binary_search(&days);
             let window = of_stream.start + window.expect("collected from the same list");
-            compiled.readings.push(Reading { stream, agg, window, counts_all, plain: None });
+            compiled.readings.push(Reading { stream, agg, window, counts_all });
         }
         compiled.plan_plain(vocabularies.event.names().len());
         compiled.kept =
@@ -257,16 +270,22 @@ impl Compiled {
         }
         plain.cuts.sort_unstable();
         plain.cuts.dedup();
-        for reading in &mut self.readings {
-            reading.plain = slot_of_stream[reading.stream].map(|slot| {
-                let cut = plain.cuts.binary_search(&self.windows[reading.window]);
-                let cut = cut.expect("collected from the same list");
-                let sum = match reading.agg {
-                    Aggregate::Count if reading.counts_all => 0,
-                    Aggregate::Count => 1,
-                    _ => 2, // the mean is divided by what stands before
-                };
-                size_of::<Sums>() / size_of::<f64>() * (cut * plain.slots + slot) + sum
+        plain.asked = vec![Vec::new(); plain.cuts.len()];
+        for (place, reading) in self.readings.iter().enumerate() {
+            let Some(slot) = slot_of_stream[reading.stream] else {
+                self.of_kept.push(place);
+                continue;
+            };
+            let cut = plain.cuts.binary_search(&self.windows[reading.window]);
+            let sum = match reading.agg {
+                Aggregate::Count if reading.counts_all => 0,
+                Aggregate::Count => 1,
+                _ => 2, // the mean is divided by what stands before
+            };
+            plain.asked[cut.expect("collected from the same list")].push(Asked {
+                place: place as u32,
+                at: (size_of::<Sums>() / size_of::<f64>() * slot + sum) as u32,
+                is_mean: reading.agg == Aggregate::Mean,
             });
         }
         self.plain = plain;
@@ -302,8 +321,6 @@ pub(super) struct State {
     plain_starts: Vec<i64>,
     /// Of the events looked back over so far, by slot.
     slots: Vec<Sums>,
-    /// The same at the end of each window, window after window.
-    sums: Vec<Sums>,
     as_of: Option<Day>,
     /// Windows of all streams, filled by looking back from `as_of`.
     windows: Vec<Window>,
@@ -366,15 +383,15 @@ impl State {
         }
     }
 
-    /// Sums up the windows of plain streams: each is what has been seen when its end is passed, newest events first.
-    fn look_back_plainly(&mut self, plain: &Plain, events: &[Event]) {
+    /// Sums up the windows of plain streams: each is what has been seen when its end is passed, newest events first. What is
+    /// asked of it goes to its place.
+    fn look_back_plainly(&mut self, plain: &Plain, events: &[Event], places: &mut [f64]) {
         self.slots.clear();
         self.slots.resize(plain.slots, Sums::default());
-        self.sums.clear();
         let slots = self.slots.as_mut_slice();
         let unnamed = plain.slot_of.len().saturating_sub(1);
         let mut rest = events;
-        for &start in &self.plain_starts {
+        for (&start, asked) in self.plain_starts.iter().zip(&plain.asked) {
             while let Some((event, before)) = rest.split_last()
                 && event.time >= start
             {
@@ -393,7 +410,11 @@ impl State {
                 }
                 rest = before;
             }
-            self.sums.extend_from_slice(slots);
+            let sums = slots.as_flattened();
+            for &Asked { place, at, is_mean } in asked {
+                let sum = sums[at as usize];
+                places[place as usize] = if is_mean { sum / sums[at as usize - 1] } else { sum }; // 0/0 = missing
+            }
         }
     }
 
@@ -407,24 +428,21 @@ impl State {
             self.starts = compiled.windows.iter().map(start).collect();
             self.plain_starts = compiled.plain.cuts.iter().map(start).collect();
         }
-        self.look_back_plainly(&compiled.plain, events);
+        let places = row.places(compiled.readings.len());
+        self.look_back_plainly(&compiled.plain, events, places);
         for &kept in &compiled.kept {
             let windows = compiled.windows_of[kept as usize].clone();
             look_back(&self.streams[kept as usize], &self.starts[windows.clone()], &mut self.windows[windows]);
         }
-        let sums = self.sums.as_flattened();
-        for reading in &compiled.readings {
-            if let Some(at) = reading.plain {
-                row.push(if reading.agg == Aggregate::Mean { sums[at] / sums[at - 1] } else { sums[at] }); // 0/0 = missing
-                continue;
-            }
+        for &place in &compiled.of_kept {
+            let reading = &compiled.readings[place];
             let window = self.windows[reading.window];
             let stream = || {
                 let stream = &self.streams[reading.stream];
                 &stream[stream.len() - window.events..]
             };
             let known = || stream().iter().map(|&(_, value)| value).filter(|value| !value.is_nan());
-            row.push(match reading.agg {
+            places[place] = match reading.agg {
                 Aggregate::Count if reading.counts_all => window.events as f64,
                 Aggregate::Count => window.values as f64,
                 Aggregate::Sum => window.sum,
@@ -444,7 +462,7 @@ impl State {
                     .last()
                     .map_or(f64::NAN, |&(time, _)| (as_of.start_micros() - time) as f64 / DAY_MICROS as f64),
                 Aggregate::Streak => stream().iter().rev().take_while(|(_, holds)| *holds == 1.0).count() as f64,
-            });
+            };
         }
     }
 }

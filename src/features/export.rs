@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, Date32Array, Float32Array, Float64Array, RecordBatch, StringBuilder};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::catalogue::Feature;
-use super::sweep::{Sweep, Walker};
+use super::sweep::{Computed, Sweep, Walker};
 use crate::config::Config;
 use crate::error::Error;
 use crate::events::Digits;
@@ -40,14 +40,17 @@ pub(crate) struct Exported {
     pub(crate) rows_by_as_of: Vec<(Day, u64)>,
 }
 
-/// Batches that are built side by side before they are written, for each thread.
-const BATCHES_AHEAD: usize = 2;
+/// Batches that there are at a time for each thread: half of them are built while the others are written.
+const BATCHES_AHEAD: usize = 16;
 
-/// Rows of a batch at most.
-const BATCH_ROWS: usize = 8192;
+/// Rows of a batch at most: a core's own cache holds them while they are built.
+const BATCH_ROWS: usize = 1024;
 
 /// Bytes of a batch, about: wide rows make shorter ones.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Batches of a round for each thread where none is kept.
+const ROUND_OF_NOTHING: usize = 64;
 
 /// Rows of a batch of so many columns, but for those of a customer at more days than that.
 fn batch_rows(width: usize, is_double: bool) -> usize {
@@ -72,7 +75,7 @@ pub(crate) fn export_bytes(width: usize, most_rows: usize, options: &ExportOptio
 const ROW_BYTES: usize = 32;
 
 /// Writes the features of everyone who is known at each day: rows by the customer's stable hash, then by day.
-/// Memory: two batches of 8 MiB a thread, one encoded row group, and what the timelines take.
+/// Memory: 16 batches of 1 MiB a thread, one encoded row group, and what the timelines take.
 pub(crate) fn export(
     timelines: &Timelines,
     sweep: &Sweep,
@@ -132,9 +135,15 @@ fn write(
     let schema = schema(features, config, options.is_double);
     let mut rows = vec![0u64; options.as_ofs.len()];
     let of_batch = (batch_rows(sweep.width(), options.is_double) / options.as_ofs.len().max(1)).max(1);
-    let ahead = (BATCHES_AHEAD * rayon::current_num_threads()).max(1);
+    let of_round = match sink {
+        Some(_) => (BATCHES_AHEAD / 2 * rayon::current_num_threads()).max(1),
+        None => ROUND_OF_NOTHING * rayon::current_num_threads(),
+    };
     let total = timelines.customers() as u64;
     let mut done = 0;
+    let walkers = Mutex::new(Vec::new());
+    let walkers = || walkers.lock().unwrap_or_else(PoisonError::into_inner);
+    let keeps = sink.is_some();
     for stretch in timelines.stretches() {
         let parts: Vec<Part> =
             stretch.into_par_iter().map(|index| timelines.part(index)).collect::<Result<_, SpillError>>()?;
@@ -143,20 +152,33 @@ fn write(
             (0..n).step_by(of_batch).map(move |start| (part, start..(start + of_batch).min(n)))
         };
         let pieces: Vec<(&Partition, Range<usize>)> = parts.iter().flat_map(|part| customers(part)).collect();
-        for pieces in pieces.chunks(ahead) {
-            let build = |walker: &mut Walker, (part, customers): &(&Partition, Range<usize>)| {
-                batch(part, customers.clone(), walker, sweep.width(), &schema, options)
-            };
-            let built: Vec<(RecordBatch, Vec<u64>)> = pieces.par_iter().map_init(|| sweep.walker(), build).collect();
+        let build = |(part, customers): &(&Partition, Range<usize>)| {
+            let mut walker = walkers().pop().unwrap_or_else(|| sweep.walker());
+            let built = batch(part, customers.clone(), &mut walker, sweep.width(), &schema, options);
+            walkers().push(walker);
+            (keeps.then_some(built.0), built.1)
+        };
+        let mut take = |built: Vec<(Option<RecordBatch>, Vec<u64>)>| {
+            let mut batches = Vec::with_capacity(built.len());
             for (batch, counts) in built {
                 rows.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-                if let Some(sink) = &mut sink {
-                    sink.write(&batch)?;
-                }
+                batches.extend(batch);
             }
+            sink.as_mut().map_or(Ok(()), |sink| sink.write_all(&batches))
+        };
+        let mut built = Vec::new();
+        for pieces in pieces.chunks(of_round) {
+            // One at a time, so that no thread waits for the last of a long run of another.
+            let (next, taken) = rayon::join(
+                || pieces.par_iter().with_max_len(1).map(build).collect(),
+                || take(std::mem::take(&mut built)),
+            );
+            taken?;
+            built = next;
             done += pieces.iter().map(|(_, customers)| customers.len() as u64).sum::<u64>();
             observer.advance(done, total);
         }
+        take(built)?;
     }
     Ok(Exported { rows: rows.iter().sum(), rows_by_as_of: options.as_ofs.iter().copied().zip(rows).collect() })
 }
@@ -189,8 +211,8 @@ impl<T: Copy> Turned<T> {
         Self { tile: Vec::with_capacity(TILE_ROWS * width), columns }
     }
 
-    fn push(&mut self, row: &[f64], of: impl Fn(f64) -> T) {
-        self.tile.extend(row.iter().map(|&value| of(value)));
+    fn push(&mut self, row: Computed, of: impl Fn(f64) -> T) {
+        row.append_to(&mut self.tile, of);
         if self.tile.len() == TILE_ROWS * self.columns.len() {
             self.turn();
         }
@@ -221,7 +243,7 @@ impl Columns {
         Self { ids: StringBuilder::new(), as_ofs: Vec::with_capacity(rows), values }
     }
 
-    fn push(&mut self, id: CustomerId, as_of: Day, row: &[f64]) {
+    fn push(&mut self, id: CustomerId, as_of: Day, row: Computed) {
         match id {
             CustomerId::Number(number) => self.ids.append_value(Digits::default().of(number)),
             CustomerId::Text(text) => self.ids.append_value(text),
@@ -267,7 +289,7 @@ fn batch(
     let mut counts = vec![0u64; options.as_ofs.len()];
     let mut columns = Columns::new(width, customers.len() * options.as_ofs.len(), options.is_double);
     for customer in customers {
-        walker.walk(part.timeline(customer), options.as_ofs, |request, row| {
+        walker.walk_unpicked(part.timeline(customer), options.as_ofs, |request, row| {
             counts[request] += 1;
             columns.push(part.id(customer), options.as_ofs[request], row);
         });
@@ -319,7 +341,7 @@ mod tests {
             let cell = |row: usize, column: usize| (1000 * row + column) as f64;
             for row in 0..rows {
                 let row: Vec<f64> = (0..width).map(|column| cell(row, column)).collect();
-                turned.push(&row, |value| value as f32);
+                turned.push(Computed::all(&row), |value| value as f32);
             }
             let columns = turned.finish();
             assert_eq!(columns.len(), width);

@@ -12,7 +12,7 @@ use super::{
     recency, response, sequence, sessions, unfinished, windows,
 };
 use crate::time::Day;
-use crate::timeline::{Detail, Event, EventColumns, NO_CATEGORY, NO_CODE, Timeline, Timelines, Vocabulary};
+use crate::timeline::{Detail, Event, EventColumns, NO_CATEGORY, Timeline, Timelines, Vocabulary};
 
 /// What every family needs to know of an event: its codes translated into the plan's, and what it begins.
 #[derive(Clone, Copy)]
@@ -121,10 +121,43 @@ impl Row<'_> {
         self.next += 1;
     }
 
+    /// The places of the next features, all of which are to be filled.
+    #[inline]
+    pub(super) fn places(&mut self, features: usize) -> &mut [f64] {
+        let start = self.next;
+        self.next += features;
+        &mut self.values[start..self.next]
+    }
+
     /// Leaves out features that nobody wants.
     #[inline]
     pub(super) fn skip(&mut self, features: usize) {
         self.next += features;
+    }
+}
+
+/// The features of one row, as they were computed.
+#[derive(Clone, Copy)]
+pub(super) struct Computed<'a> {
+    values: &'a [f64],
+    /// Which of them are wanted; `None`: all.
+    wanted: Option<&'a [usize]>,
+}
+
+impl<'a> Computed<'a> {
+    /// A row of which every feature is wanted.
+    #[cfg(test)]
+    pub(super) fn all(values: &'a [f64]) -> Self {
+        Self { values, wanted: None }
+    }
+
+    /// Appends what `of` makes of each feature that is wanted.
+    #[inline]
+    pub(super) fn append_to<T>(self, to: &mut Vec<T>, of: impl Fn(f64) -> T) {
+        match self.wanted {
+            None => to.extend(self.values.iter().map(|&value| of(value))),
+            Some(wanted) => to.extend(wanted.iter().map(|&index| of(self.values[index]))),
+        }
     }
 }
 
@@ -159,9 +192,9 @@ struct OfKind {
 /// A plan made ready for the codes of one set of timelines.
 pub struct Sweep<'a> {
     plan: &'a Plan,
+    /// By code; the last is of an event without a name, which is known to have happened, as some other kind.
     of_kind: Vec<OfKind>,
-    /// An event without a name is known to have happened, as some other kind.
-    of_unnamed: OfKind,
+    /// The plan's index by code; the last, one more than the highest, is of an event without one.
     category_of: Vec<u16>,
     channel_of: Vec<u16>,
     /// Families with a feature that is wanted; the others are not computed.
@@ -182,8 +215,10 @@ pub struct Sweep<'a> {
     declared: declared::Compiled,
 }
 
+/// What each code of a vocabulary is among `names`: their number where it is none of them, or where there is no code, which
+/// the last tells.
 fn translation<'n>(vocabulary: &Vocabulary, names: impl ExactSizeIterator<Item = &'n str>) -> Vec<u16> {
-    let mut to = vec![names.len() as u16; vocabulary.names().len()];
+    let mut to = vec![names.len() as u16; vocabulary.names().len() + 1];
     for (index, name) in names.enumerate() {
         if let Some(code) = vocabulary.code(name) {
             to[code as usize] = index as u16;
@@ -222,7 +257,6 @@ impl<'a> Sweep<'a> {
         Self {
             plan,
             declared,
-            of_unnamed: of_kind((NO_CODE.into(), plan.kinds.len() as u16)),
             of_kind: kinds.into_iter().enumerate().map(of_kind).collect(),
             category_of: translation(&vocabularies.category, plan.categories.iter().map(|group| group.name.as_str())),
             channel_of: translation(&vocabularies.channel, plan.channels.iter().map(|group| group.name.as_str())),
@@ -281,33 +315,41 @@ impl<'a> Sweep<'a> {
             orders: Vec::new(),
             known: EventColumns::default(),
             row: vec![0.0; self.computed],
-            picked: vec![0.0; self.wanted.as_ref().map_or(0, Vec::len)],
+            picked: Vec::new(),
         }
     }
 
+    fn codes(&self) -> Codes<'_> {
+        let Self { of_kind, category_of, channel_of, point_codes, .. } = self;
+        Codes { of_kind, category_of, channel_of, points: point_codes.as_ref() }
+    }
+}
+
+/// What the plan makes of the codes of events.
+#[derive(Clone, Copy)]
+struct Codes<'s> {
+    of_kind: &'s [OfKind],
+    category_of: &'s [u16],
+    channel_of: &'s [u16],
+    points: Option<&'s PointCodes>,
+}
+
+impl Codes<'_> {
     /// What the plan makes of an event; what it begins is not known yet.
     #[inline(always)]
-    fn marks(&self, event: &Event) -> Marks {
-        let OfKind { kind, roles, begins } = *self.of_kind.get(event.kind as usize).unwrap_or(&self.of_unnamed);
-        let has_category = event.category != NO_CATEGORY;
+    fn marks(self, event: &Event) -> Marks {
+        // What is lacking has the highest code of all: cut down to the last there is.
+        let OfKind { kind, roles, begins } = self.of_kind[(event.kind as usize).min(self.of_kind.len() - 1)];
         Marks {
             day: event.day(),
             order_of_day: 0,
             kind,
-            category: if has_category {
-                self.category_of[event.category as usize]
-            } else {
-                self.plan.categories.len() as u16
-            },
-            channel: if event.channel == NO_CODE {
-                self.plan.channels.len() as u16
-            } else {
-                self.channel_of[event.channel as usize]
-            },
-            point: self.point_codes.as_ref().map_or(0, |codes| codes.of(event.kind, event.channel) as u8),
+            category: self.category_of[(event.category as usize).min(self.category_of.len() - 1)],
+            channel: self.channel_of[(event.channel as usize).min(self.channel_of.len() - 1)],
+            point: self.points.map_or(0, |points| points.of(event.kind, event.channel) as u8),
             begins,
             roles,
-            has_category,
+            has_category: event.category != NO_CATEGORY,
             is_order_line: kind == 0 && is_order_line(event),
             begins_day: false,
             begins_order_day: false,
@@ -349,7 +391,7 @@ pub struct Walker<'a> {
     known: EventColumns,
     /// Features of all families that are computed.
     row: Vec<f64>,
-    /// Those that are wanted, where not all are.
+    /// Room for those that are wanted, where not all are.
     picked: Vec<f64>,
 }
 
@@ -357,6 +399,20 @@ impl Walker<'_> {
     /// Calls `emit` with the index of a cut-off and its row, for each of `as_ofs` (ascending) at which
     /// anything is known of the customer.
     pub fn walk(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, &[f64])) {
+        let mut picked = std::mem::take(&mut self.picked);
+        self.walk_unpicked(timeline, as_ofs, |index, row| match row.wanted {
+            None => emit(index, row.values),
+            Some(_) => {
+                picked.clear();
+                row.append_to(&mut picked, |value| value);
+                emit(index, &picked);
+            }
+        });
+        self.picked = picked;
+    }
+
+    /// The same, with rows from which the wanted features are still to be picked.
+    pub(super) fn walk_unpicked(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, Computed)) {
         if timeline.has_late() {
             // What is known is no longer a prefix: each cut-off walks over its own events.
             for (index, &as_of) in as_ofs.iter().enumerate() {
@@ -370,7 +426,7 @@ impl Walker<'_> {
         }
     }
 
-    fn walk_in_time(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, &[f64])) {
+    fn walk_in_time(&mut self, timeline: Timeline, as_ofs: &[Day], mut emit: impl FnMut(usize, Computed)) {
         let plan = self.sweep.plan;
         self.boundaries.reset();
         each!(self,
@@ -400,7 +456,7 @@ impl Walker<'_> {
             passed = end;
             if passed > 0 {
                 self.fill_row(as_of, timeline, passed);
-                emit(index, if self.sweep.wanted.is_some() { &self.picked } else { &self.row });
+                emit(index, Computed { values: &self.row, wanted: self.sweep.wanted.as_deref() });
             }
         }
     }
@@ -408,17 +464,24 @@ impl Walker<'_> {
     /// Shows the families events that follow those they have seen.
     fn observe(&mut self, timeline: Timeline, new: Range<usize>) {
         let plan = self.sweep.plan;
-        let (sweep, boundaries, orders) = (self.sweep, &mut self.boundaries, &mut self.orders);
-        orders.clear();
+        let (codes, boundaries) = (self.sweep.codes(), &mut self.boundaries);
+        self.orders.resize(new.len(), 0);
+        let (orders, mut n_orders) = (self.orders.as_mut_slice(), 0);
+        // All that is done for every event goes without a jump that nobody foresees.
+        let mut last_day = boundaries.last_day();
         let marked = |(index, event)| {
-            let mut marks = sweep.marks(event);
-            boundaries.mark(&mut marks, || timeline.detail(index).order);
-            if marks.kind == 0 {
-                orders.push(index);
-            }
+            let mut marks = codes.marks(event);
+            marks.begins_day = last_day.replace(marks.day) != Some(marks.day);
+            orders[n_orders] = index;
+            n_orders += usize::from(marks.kind == 0);
             marks
         };
         self.marks.extend(new.clone().zip(&timeline.events[new.clone()]).map(marked));
+        boundaries.pass(last_day);
+        self.orders.truncate(n_orders);
+        for &index in &self.orders {
+            boundaries.mark(&mut self.marks[index], || timeline.detail(index).order);
+        }
         let (events, marks) = (&timeline.events[new.clone()], &self.marks[new.clone()]);
         let of = |(index, (event, marks))| Step { event, timeline, index, marks };
         let steps = || new.clone().zip(events.iter().zip(marks)).map(of);
@@ -497,8 +560,5 @@ impl Walker<'_> {
             declared.emit(&self.sweep.declared, as_of, events, &mut row);
         );
         assert_eq!(row.next, row.values.len(), "every declared feature is emitted");
-        if let Some(wanted) = &self.sweep.wanted {
-            self.picked.iter_mut().zip(wanted).for_each(|(value, &index)| *value = self.row[index]);
-        }
     }
 }
