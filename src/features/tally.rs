@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use super::sweep::is_order_line;
 use crate::time::Day;
-use crate::timeline::{Event, NO_CATEGORY, NO_CODE, Partition, SpillError, Timelines};
+use crate::timeline::{Event, NO_CATEGORY, NO_CODE, Partition, SpillError, Timeline, Timelines};
 
 /// Pairs are counted in a table of at most this many cells, in a map beyond.
 const MOST_CELLS: usize = 1 << 16;
@@ -68,7 +68,8 @@ impl Pairs {
 
 pub(super) struct Tally {
     pub(super) kinds: Vec<u64>,
-    /// Kinds of which any event has money; the last tells it of events without a kind.
+    /// Kinds of which any event has money. One more tells it of events without a kind, and the last, which tells nothing, is
+    /// written to for events without money.
     pub(super) money: Vec<bool>,
     /// Kinds of which any event names a campaign.
     pub(super) campaign: Vec<bool>,
@@ -85,6 +86,8 @@ pub(super) struct Tally {
     pub(super) numbers: Vec<bool>,
     /// Of each attribute, how many customers have each of its texts.
     pub(super) attributes: Vec<Vec<u64>>,
+    /// Room for the times of one customer's order lines.
+    order_times: Vec<i64>,
 }
 
 impl Tally {
@@ -94,7 +97,7 @@ impl Tally {
         let categories = vocabularies.category.names().len();
         Self {
             kinds: vec![0; kinds],
-            money: vec![false; kinds + 1],
+            money: vec![false; kinds + 2],
             campaign: vec![false; kinds],
             categories: vec![0; categories],
             channels: vec![0; vocabularies.channel.names().len()],
@@ -105,6 +108,7 @@ impl Tally {
             first_day: None,
             numbers: vec![false; timelines.numbers.len()],
             attributes: timelines.attributes.iter().map(|attribute| vec![0; attribute.texts.len()]).collect(),
+            order_times: Vec::new(),
         }
     }
 
@@ -136,44 +140,23 @@ impl Tally {
         self
     }
 
-    fn take(&mut self, timeline: crate::timeline::Timeline, order_kind: u16, frozen_at: Day) {
-        let has_details = timeline.has_details();
-        let has_numbers = !self.numbers.is_empty();
+    fn take(&mut self, timeline: Timeline, order_kind: u16, frozen_at: Day) {
         let events = &timeline.events[..timeline.before(frozen_at)];
         if !self.has_times {
             self.has_times = (0..events.len()).any(|index| {
                 events[index].time != events[index].day().start_micros() && timeline.is_known_at(index, frozen_at)
             });
         }
-        let mut last_order_day = None;
-        let mut first = None;
-        for (index, event) in events.iter().enumerate() {
-            if has_details {
-                if !timeline.is_known_at(index, frozen_at) {
-                    continue;
-                }
-                if let Some(names_campaign) = self.campaign.get_mut(event.kind as usize) {
-                    *names_campaign |= timeline.detail(index).campaign != NO_CODE;
-                }
-            }
-            first.get_or_insert(event.time);
-            if has_numbers {
-                for (seen, number) in self.numbers.iter_mut().zip(timeline.numbers(index)) {
-                    *seen |= !number.is_nan();
-                }
-            }
-            self.count(event);
-            if event.kind == order_kind && order_kind != NO_CODE && is_order_line(event) {
-                let day = event.day();
-                if let Some(last) = last_order_day.replace(day)
-                    && last != day
-                {
-                    self.gaps += 1;
-                    self.gap_days += i64::from(day.since(last));
-                }
-            }
-        }
-        if let Some(first) = first.map(Day::of_wall) {
+        let first = if timeline.has_details() || !self.numbers.is_empty() {
+            self.take_details(&timeline, events, frozen_at);
+            let known = || (0..events.len()).filter(|&index| timeline.is_known_at(index, frozen_at));
+            self.count(known().map(|index| &events[index]), order_kind);
+            known().next().map(|index| &events[index])
+        } else {
+            self.count(events.iter(), order_kind);
+            events.first()
+        };
+        if let Some(first) = first.map(Event::day) {
             let values = timeline.attributes_at(frozen_at).unwrap_or_default();
             for (counts, value) in self.attributes.iter_mut().zip(values).filter(|(counts, _)| !counts.is_empty()) {
                 if !value.is_nan() {
@@ -184,30 +167,66 @@ impl Tally {
         }
     }
 
-    /// Counts what every event has. The code of what it lacks is above all others.
-    #[inline(always)]
-    fn count(&mut self, event: &Event) {
-        let without_kind = self.kinds.len();
-        let kind = (event.kind as usize).min(without_kind);
-        self.money[kind] |= event.value.abs() > 0.0;
-        if let Some(count) = self.channels.get_mut(event.channel as usize) {
-            *count += 1;
+    /// Sees which campaigns and numbers there are.
+    fn take_details(&mut self, timeline: &Timeline, events: &[Event], frozen_at: Day) {
+        for (index, event) in events.iter().enumerate().filter(|&(index, _)| timeline.is_known_at(index, frozen_at)) {
+            if let Some(names_campaign) = self.campaign.get_mut(event.kind as usize) {
+                *names_campaign |= timeline.detail(index).campaign != NO_CODE;
+            }
+            for (seen, number) in self.numbers.iter_mut().zip(timeline.numbers(index)) {
+                *seen |= !number.is_nan();
+            }
         }
+    }
+
+    /// Counts what every event of one customer has, without a jump that nobody foresees. The code of what it lacks is above
+    /// all others.
+    #[inline(always)]
+    fn count<'e>(&mut self, events: impl Iterator<Item = &'e Event> + Clone, order_kind: u16) {
+        if !self.channels.is_empty() {
+            for event in events.clone() {
+                if let Some(count) = self.channels.get_mut(event.channel as usize) {
+                    *count += 1;
+                }
+            }
+        }
+        self.order_times.resize(self.order_times.len().max(events.clone().count()), 0);
+        let (order_times, mut n_orders) = (self.order_times.as_mut_slice(), 0);
+        let (money, without_kind) = (self.money.as_mut_slice(), self.kinds.len());
+        let mut count = |event: &Event| {
+            let kind = (event.kind as usize).min(without_kind);
+            money[if event.value.abs() > 0.0 { kind } else { without_kind + 1 }] = true;
+            order_times[n_orders] = event.time;
+            n_orders += usize::from((event.kind == order_kind) & is_order_line(event));
+            kind
+        };
         match &mut self.pairs {
             Pairs::Table { codes, counts } => {
-                let category = (event.category as usize).min(*codes - 1);
-                counts[kind * *codes + category] += 1;
+                let (codes, counts) = (*codes, counts.as_mut_slice());
+                for event in events {
+                    counts[count(event) * codes + (event.category as usize).min(codes - 1)] += 1;
+                }
             }
-            Pairs::Map(_) => {
-                if event.category != NO_CATEGORY {
-                    self.categories[event.category as usize] += 1;
-                    if event.kind != NO_CODE {
-                        self.pairs.take(event.kind, event.category);
+            pairs @ Pairs::Map(_) => {
+                for event in events {
+                    if let Some(of_kind) = self.kinds.get_mut(count(event)) {
+                        *of_kind += 1;
+                    }
+                    if event.category != NO_CATEGORY {
+                        self.categories[event.category as usize] += 1;
+                        if event.kind != NO_CODE {
+                            pairs.take(event.kind, event.category);
+                        }
                     }
                 }
-                if kind < without_kind {
-                    self.kinds[kind] += 1;
-                }
+            }
+        }
+        if order_kind != NO_CODE {
+            let days = self.order_times[..n_orders].iter().map(|&time| Day::of_wall(time));
+            let gaps = days.clone().zip(days.skip(1)).map(|(last, day)| i64::from(day.since(last)));
+            for gap in gaps.filter(|&gap| gap != 0) {
+                self.gaps += 1;
+                self.gap_days += gap;
             }
         }
     }
