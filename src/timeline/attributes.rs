@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::build::Growing;
 use super::customer::{CustomerId, Customers};
+use super::growing::Growing;
 use super::vocabulary::Vocabulary;
 use crate::error::{ExitCode, Explain};
 use crate::events::{EventBatch, Extra, ExtraValues, Ids, NO_LABEL};

@@ -1,8 +1,8 @@
 //! Blocks of customers and events as bytes: little-endian, a column after the other, as compression likes it.
 
-use super::build::Growing;
 use super::customer::Customers;
 use super::event::{Detail, Event, EventColumns, Shape};
+use super::growing::Growing;
 
 /// Bytes that are no block.
 #[derive(Debug)]

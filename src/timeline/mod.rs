@@ -9,6 +9,8 @@ mod build;
 mod codec;
 mod customer;
 mod event;
+mod grouped;
+mod growing;
 mod history;
 mod orders;
 mod sort;
@@ -40,6 +42,11 @@ pub use vocabulary::{Vocabularies, Vocabulary};
 
 /// Number of partitions; a power of two, so that the top bits of the hash name one.
 pub const PARTITIONS: usize = 256;
+
+/// Partition of a customer's hash.
+fn partition_of(hash: u64) -> usize {
+    (hash >> (64 - PARTITIONS.trailing_zeros())) as usize
+}
 
 /// Code of a missing `event`, `channel`, `device` or `campaign`.
 pub const NO_CODE: u16 = u16::MAX;

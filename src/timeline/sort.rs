@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::build::Growing;
 use super::event::{Detail, Event, EventColumns, Timeline};
+use super::growing::Growing;
 use super::{NO_CATEGORY, NO_CODE, Partition};
 
 /// New codes by old code, after the vocabularies have been sorted.

@@ -14,9 +14,9 @@ use rayon::prelude::*;
 
 use super::attributes::Attributes;
 use super::budget::Budget;
-use super::build::Growing;
 use super::codec::{self, Damaged};
 use super::event::{EventColumns, Shape};
+use super::growing::Growing;
 use super::sort::{Recode, sort_timelines};
 use super::store::StoreError;
 use super::{PARTITIONS, Partition};
@@ -223,7 +223,7 @@ impl PartOf {
     pub(super) fn around(hash: u64) -> Self {
         let below = 64 - PARTITIONS.trailing_zeros() - MOST_BITS;
         let cut = (hash >> below) as u32 & ((1 << MOST_BITS) - 1);
-        Self { partition: super::build::partition_of(hash), cut, bits: MOST_BITS }
+        Self { partition: super::partition_of(hash), cut, bits: MOST_BITS }
     }
 
     /// Hashes of its customers, from the lowest to the highest.

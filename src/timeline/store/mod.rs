@@ -39,7 +39,8 @@ use rayon::prelude::*;
 
 use super::attributes::Attributes;
 use super::budget::Budget;
-use super::build::{TimelineError, partition_of};
+use super::build::TimelineError;
+use super::partition_of;
 use super::spill::SpillError;
 use super::{CustomerId, NumberColumn, PARTITIONS, Partition, Store, Timelines};
 use crate::error::{Error, FileError};

@@ -97,7 +97,7 @@ impl Encoded {
     fn of(part: &Partition) -> std::io::Result<Self> {
         let last = part.customers() - 1;
         Ok(Self {
-            partition: crate::timeline::build::partition_of(part.hash(0)),
+            partition: crate::timeline::partition_of(part.hash(0)),
             hashes: (part.hash(0), part.hash(last)),
             owners: pack(&encode_owners(part))?,
             n_customers: part.customers(),
