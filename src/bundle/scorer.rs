@@ -15,7 +15,7 @@ use super::parameters::{FittedColumn, FittedTarget, Parameters};
 use crate::config::TargetKind;
 use crate::models::blend::{limited, log_odds, probability_of};
 use crate::models::blocks::{ABREAST, BLOCK, Blocks, Sight};
-use crate::models::boosted::{Forest, ManyForest, Objective};
+use crate::models::boosted::{Answers, Forest, ManyForest, Objective};
 use crate::models::btyd::BtydError;
 use crate::models::occurrence::TenurePrior;
 use crate::models::occurrence_features;
@@ -76,6 +76,8 @@ pub struct Workbench {
     shared: Vec<f64>,
     /// Where the rows end in these.
     leaves: Vec<u32>,
+    /// What is answered to the questions of trees.
+    answers: Vec<Answers>,
     /// What the trees of a member add to its score.
     changes: Vec<[f64; BLOCK]>,
     /// The same of the first part of a member that has two.
@@ -242,7 +244,7 @@ impl<'a> TargetScorer<'a> {
         }
         if let (Some(shared), Some(trees)) = (&self.shared, &self.fitted.shared) {
             bench.shared.resize(sight.rows() * trees.outputs(), 0.0);
-            shared.raw(sight, &mut bench.shared, &mut bench.leaves);
+            shared.raw(sight, &mut bench.shared, &mut bench.leaves, &mut bench.answers);
         }
     }
 
@@ -287,7 +289,7 @@ impl<'a> TargetScorer<'a> {
             match member {
                 OfProbability::Logistic(place) => member_scores = bench.logistic[*place],
                 OfProbability::Trees(trees) => {
-                    trees.raw(sight, &mut member_scores, explained.map(|_| &mut bench.changes));
+                    trees.raw(sight, &mut member_scores, explained.map(|_| &mut bench.changes), &mut bench.answers);
                 }
                 OfProbability::Shared(output) => {
                     let outputs = bench.shared.len() / n;
@@ -383,11 +385,11 @@ impl<'a> TargetScorer<'a> {
                 OfExpected::Occurrence(_) => member_scores = foreseen,
                 OfExpected::Mean(mean) => member_scores.fill(*mean),
                 OfExpected::Trees(trees) | OfExpected::Corrected { trees, .. } => {
-                    trees.raw(sight, &mut member_scores, explained.map(|_| &mut bench.changes));
+                    trees.raw(sight, &mut member_scores, explained.map(|_| &mut bench.changes), &mut bench.answers);
                 }
                 OfExpected::TwoPart { occurs, amount } => {
-                    occurs.raw(sight, &mut odds, explained.map(|_| &mut bench.changes_first));
-                    amount.raw(sight, &mut member_scores, explained.map(|_| &mut bench.changes));
+                    occurs.raw(sight, &mut odds, explained.map(|_| &mut bench.changes_first), &mut bench.answers);
+                    amount.raw(sight, &mut member_scores, explained.map(|_| &mut bench.changes), &mut bench.answers);
                 }
             }
             if let Some(explained) = explained {

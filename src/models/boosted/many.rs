@@ -12,13 +12,13 @@ use ndarray::{Array2, ArrayView2, Axis, aview1};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::forest::Grove;
+use super::forest::{Answers, Ends, Grove};
 use super::model::BoostedModel;
 use super::predict::Walker;
 use super::tree::Tree;
 use super::{Objective, first_infinity};
 use crate::models::FitError;
-use crate::models::blocks::{BLOCK, Sight};
+use crate::models::blocks::Sight;
 
 pub(super) use fit::fit;
 
@@ -119,11 +119,11 @@ impl<'a> ManyForest<'a> {
         Self { model, grove, starts, values }
     }
 
-    /// Raw scores of the rows of a block, row by row. `leaves` is memory for the leaves in which they end, whatever it holds.
+    /// Raw scores of the rows of a block, row by row. `leaves` and `answers` are memory, whatever they hold.
     ///
     /// # Panics
     /// When the block has fewer columns than the model, or `scores` is of other rows.
-    pub fn raw(&self, sight: &Sight, scores: &mut [f64], leaves: &mut Vec<u32>) {
+    pub fn raw(&self, sight: &Sight, scores: &mut [f64], leaves: &mut Vec<u32>, answers: &mut Vec<Answers>) {
         let (outputs, rows, trees) = (self.model.outputs(), sight.rows(), self.starts.len());
         assert!(
             self.model.columns <= sight.width() && scores.len() == rows * outputs,
@@ -134,10 +134,12 @@ impl<'a> ManyForest<'a> {
             return; // no column, no split, and nothing learned beyond the constants
         }
         leaves.resize(rows * trees, 0);
-        let mut ends = [0; BLOCK];
+        self.grove.ask(sight, answers);
+        let mut ends = Ends::new();
         for (number, start) in self.starts.iter().enumerate() {
-            self.grove.ends(number, sight, &mut ends);
-            leaves.iter_mut().skip(number).step_by(trees).zip(ends).for_each(|(leaf, end)| *leaf = start + end);
+            self.grove.ends(number, sight, answers, &mut ends);
+            let of_tree = leaves.iter_mut().skip(number).step_by(trees);
+            of_tree.zip(ends.places()).for_each(|(leaf, end)| *leaf = start + end);
         }
         let all = self.values.len() / outputs.div_ceil(TOGETHER);
         for (values, first) in self.values.chunks_exact(all).zip((0..outputs).step_by(TOGETHER)) {

@@ -47,7 +47,7 @@ use serde::{Deserialize, Serialize};
 use super::{CHUNK_ROWS, FitError, find_value};
 
 pub use bins::Binned;
-pub use forest::Forest;
+pub use forest::{Answers, Forest};
 pub use lightgbm::LightGbmError;
 pub use many::{ManyForest, ManyModel, ManyTargets};
 pub use model::{BoostedModel, Importance};

@@ -174,11 +174,12 @@ fn trees_made_ready_for_blocks_tell_the_same() {
     let settings = BoostedTrees { rounds: 9, min_rows_per_leaf: 3, ..Default::default() };
     let model = settings.fit_many(&binned, ManyTargets { labels: labels.view(), weights: None }, None).unwrap();
     let want = model.raw(features.view()).unwrap();
-    let (forest, blocks, mut leaves) = (model.forest(), Blocks::of(features.view()), vec![77; 3]);
+    let (forest, blocks) = (model.forest(), Blocks::of(features.view()));
+    let (mut leaves, mut answers) = (vec![77; 3], vec![[3; BLOCK]]);
     for first in (0..300).step_by(BLOCK) {
         let sight = blocks.sight(first, &[]);
         let mut scores = vec![5.0; sight.rows() * 11];
-        forest.raw(&sight, &mut scores, &mut leaves);
+        forest.raw(&sight, &mut scores, &mut leaves, &mut answers);
         let want: Vec<f64> = (first..first + sight.rows()).flat_map(|row| want.row(row).to_vec()).collect();
         assert_eq!(scores, want, "the same bits");
     }

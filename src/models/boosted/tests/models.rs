@@ -240,15 +240,15 @@ fn trees_made_ready_for_many_rows_tell_the_same() {
         models.push((model, rows.clone()));
     }
     for (model, rows) in models {
-        let forest = model.forest();
+        let (forest, mut answers) = (model.forest(), vec![[3; BLOCK]]);
         let blocks = Blocks::of(rows.view());
         let want = model.approximate_contributions(rows.view()).unwrap();
         let raw = model.raw(rows.view()).unwrap();
         for first in (0..rows.nrows()).step_by(BLOCK) {
             let sight = blocks.sight(first, &[]);
             let (mut scores, mut alone, mut changes) = ([0.0; BLOCK], [0.0; BLOCK], vec![[7.0; BLOCK]; 3]);
-            forest.raw(&sight, &mut scores, Some(&mut changes));
-            forest.raw(&sight, &mut alone, None);
+            forest.raw(&sight, &mut scores, Some(&mut changes), &mut answers);
+            forest.raw(&sight, &mut alone, None, &mut answers);
             for (lane, row) in (first..rows.nrows()).enumerate().take(BLOCK) {
                 assert_eq!((scores[lane], alone[lane]), (raw[row], raw[row]), "the same bits");
                 let mut got = vec![0.0; model.columns()];
