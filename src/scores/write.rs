@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, StringArray,
-    StructArray, UInt8Array, UInt16Array,
+    ArrayRef, AsArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch,
+    StringArray, StructArray, UInt8Array, UInt16Array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, Float64Type, SchemaRef};
 use rayon::prelude::*;
 
 use super::predict::PartitionScores;
@@ -313,12 +313,18 @@ impl<'a> Table<'a> {
         let targets = &self.bundle.parameters.targets;
         let mut first = 0;
         let mut by_group: Vec<ArrayRef> = Vec::new();
-        for (fitted, ranks) in targets.iter().zip(ranks) {
+        let category_target = category_target(&self.bundle.parameters);
+        let mut top_categories = None;
+        for (target, (fitted, ranks)) in targets.iter().zip(ranks).enumerate() {
             let columns = first..first + fitted.columns.len();
             first = columns.end;
+            let before = by_group.len();
             for column in columns.clone() {
                 let array = numbers(self.pick(places, |scores| &scores.predictions[column]));
                 if fitted.target.per_group { by_group.push(array) } else { arrays.push(array) }
+            }
+            if category_target == Some(target) {
+                top_categories = Some(self.top_categories(target, &by_group[before..]));
             }
             let Some(ranks) = ranks else { continue };
             let kind = extras(&fitted.target);
@@ -367,9 +373,7 @@ impl<'a> Table<'a> {
             arrays.push(numbers(both.map(|(churn, value)| value_at_risk(churn, value))));
         }
         arrays.append(&mut by_group);
-        if let Some(target) = category_target(&self.bundle.parameters) {
-            arrays.push(self.top_categories(target, places));
-        }
+        arrays.extend(top_categories);
         for (place, (target, teller)) in self.tellers.iter().enumerate() {
             let column: usize = targets[..*target].iter().map(|fitted| fitted.columns.len()).sum();
             arrays.push(self.reasons(place, teller, column, places));
@@ -410,30 +414,35 @@ impl<'a> Table<'a> {
         builder.finish()
     }
 
-    /// The most probable categories of each row; null where the customer is not eligible.
-    fn top_categories(&self, target: usize, places: &[Place]) -> ArrayRef {
-        let targets = &self.bundle.parameters.targets;
-        let first: usize = targets[..target].iter().map(|fitted| fitted.columns.len()).sum();
-        let groups = &targets[target].target.groups;
+    /// The most probable categories of each row, whose probabilities are `columns`, group after group; null where the customer is not
+    /// eligible.
+    fn top_categories(&self, target: usize, columns: &[ArrayRef]) -> ArrayRef {
+        let groups = &self.bundle.parameters.targets[target].target.groups;
+        let columns: Vec<&[f64]> =
+            columns.iter().map(|column| column.as_primitive::<Float64Type>().values().as_ref()).collect();
+        let n = columns.first().map_or(0, |column| column.len());
         let (mut names, mut probabilities) = (Vec::new(), Vec::new());
-        let (mut lengths, mut valid) = (Vec::new(), Vec::new());
-        let mut ranked: Vec<(usize, f64)> = Vec::with_capacity(groups.len());
-        let columns: Vec<Vec<&[f64]>> =
-            (first..first + groups.len()).map(|column| self.column(|scores| &scores.predictions[column])).collect();
-        for place in places {
-            ranked.clear();
-            let score = |column: &Vec<&[f64]>| column[place.partition as usize][place.row as usize];
-            ranked.extend(columns.iter().map(score).enumerate());
-            ranked.retain(|(_, probability)| !probability.is_nan());
-            valid.push(!ranked.is_empty());
-            let before = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-            if ranked.len() > TOP_CATEGORIES {
-                ranked.select_nth_unstable_by(TOP_CATEGORIES - 1, before);
-                ranked.truncate(TOP_CATEGORIES);
+        let (mut lengths, mut valid) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        for row in 0..n {
+            let mut best = [(0, f64::NAN); TOP_CATEGORIES];
+            let mut found = 0;
+            for (group, column) in columns.iter().enumerate() {
+                let probability = column[row];
+                let is_before = |other: f64| probability.total_cmp(&other).is_gt(); // of equals the first stays first
+                if probability.is_nan() || (found == TOP_CATEGORIES && !is_before(best[found - 1].1)) {
+                    continue;
+                }
+                found = TOP_CATEGORIES.min(found + 1);
+                let mut place = found - 1;
+                while place > 0 && is_before(best[place - 1].1) {
+                    best[place] = best[place - 1];
+                    place -= 1;
+                }
+                best[place] = (group, probability);
             }
-            ranked.sort_unstable_by(before);
-            lengths.push(ranked.len());
-            for &(group, probability) in &ranked {
+            valid.push(found > 0);
+            lengths.push(found);
+            for &(group, probability) in &best[..found] {
                 names.push(groups[group].name.as_str());
                 probabilities.push(probability);
             }
