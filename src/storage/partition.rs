@@ -14,7 +14,7 @@ use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use rayon::prelude::*;
@@ -73,7 +73,11 @@ impl PartitionWriter {
             .set_compression(Compression::ZSTD(level))
             .set_max_row_group_row_count(Some(Self::GROUP_ROWS))
             .set_key_value_metadata(Some(pairs));
-        for column in without_dictionary(&schema) {
+        for column in leaves(&schema, |_, _| true).into_iter().filter(|column| column.parts().len() > 1) {
+            // Nobody skips pages of lists by the least and the greatest of their entries, which take as long to find as the rest of a text.
+            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+        }
+        for column in leaves(&schema, has_no_dictionary) {
             properties = properties.set_column_dictionary_enabled(column, false);
         }
         let file = File::create(path).map_err(FileError::at("create", path))?;
@@ -217,31 +221,37 @@ const ZSTD_LEVEL: i32 = 1;
 /// Units of single-precision numbers that repeat.
 const REPEATING_UNITS: [&str; 3] = ["count", "flag", "number"];
 
-/// Columns whose values hardly ever repeat: a dictionary of them takes as long to build as all the rest, and more room than
-/// it saves.
-fn without_dictionary(schema: &SchemaRef) -> Vec<ColumnPath> {
-    fn repeats(field: &Field) -> bool {
-        field.metadata().get("unit").is_none_or(|unit| REPEATING_UNITS.contains(&unit.as_str()))
+/// Whether the values of a column, which may be of an entry of a list, hardly ever repeat: a dictionary of them takes as long to build as
+/// all the rest, and more room than it saves.
+fn has_no_dictionary(field: &Field, is_of_entry: bool) -> bool {
+    let repeats = || field.metadata().get("unit").is_none_or(|unit| REPEATING_UNITS.contains(&unit.as_str()));
+    match field.data_type() {
+        DataType::Float64 => true,
+        // Ranks.
+        DataType::UInt32 => true,
+        // The values of reasons, and feature columns of money, days and the like.
+        DataType::Float32 => is_of_entry || !repeats(),
+        DataType::Utf8 => field.name() == "customer_id",
+        _ => false,
     }
-    fn walk(field: &Field, mut path: Vec<String>, found: &mut Vec<ColumnPath>) {
+}
+
+/// The Parquet columns that are `wanted`, which is told whether a field is of an entry of a list.
+fn leaves(schema: &SchemaRef, wanted: impl Fn(&Field, bool) -> bool) -> Vec<ColumnPath> {
+    fn walk(field: &Field, mut path: Vec<String>, wanted: &dyn Fn(&Field, bool) -> bool, found: &mut Vec<ColumnPath>) {
         path.push(field.name().clone());
         match field.data_type() {
-            DataType::Float64 => found.push(ColumnPath::new(path)),
-            // Ranks.
-            DataType::UInt32 => found.push(ColumnPath::new(path)),
-            // The values of reasons, and feature columns of money, days and the like.
-            DataType::Float32 if path.len() > 1 || !repeats(field) => found.push(ColumnPath::new(path)),
-            DataType::Utf8 if field.name() == "customer_id" => found.push(ColumnPath::new(path)),
             DataType::List(item) => {
                 path.push("list".to_string()); // as Parquet calls the level between
-                walk(item, path, found);
+                walk(item, path, wanted, found);
             }
-            DataType::Struct(fields) => fields.iter().for_each(|field| walk(field, path.clone(), found)),
+            DataType::Struct(fields) => fields.iter().for_each(|field| walk(field, path.clone(), wanted, found)),
+            _ if wanted(field, path.len() > 1) => found.push(ColumnPath::new(path)),
             _ => {}
         }
     }
     let mut found = Vec::new();
-    schema.fields().iter().for_each(|field| walk(field, Vec::new(), &mut found));
+    schema.fields().iter().for_each(|field| walk(field, Vec::new(), &wanted, &mut found));
     found
 }
 
