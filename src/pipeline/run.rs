@@ -350,7 +350,7 @@ fn score_day(
     scores::check_gates(bundle, timelines, &volume, &score)?; // before anything is written beside old partitions
     places.fetch_unjudged(judged.known_until)?;
     realised::update(&judged, timelines, observer)?;
-    scores::score(bundle, timelines, data, &score, warnings, observer)
+    scores::score_known(bundle, timelines, data, &volume, &score, warnings, observer)
 }
 
 /// Attributes that a bundle looks at and that are not given, or are something else now.

@@ -133,12 +133,25 @@ pub fn score(
     timelines: &Timelines,
     data: ReadSummary,
     options: &ScoreOptions,
+    warnings: Vec<String>,
+    observer: &dyn Observer,
+) -> Result<(ScoreManifest, PathBuf), Error> {
+    let volume = Volume::at(timelines, options.as_of)?;
+    score_known(bundle, timelines, data, &volume, options, warnings, observer)
+}
+
+/// [`score`], where the volume at the day is known.
+pub(crate) fn score_known(
+    bundle: &Bundle,
+    timelines: &Timelines,
+    data: ReadSummary,
+    volume: &Volume,
+    options: &ScoreOptions,
     mut warnings: Vec<String>,
     observer: &dyn Observer,
 ) -> Result<(ScoreManifest, PathBuf), Error> {
     let as_of = options.as_of;
-    let volume = Volume::at(timelines, as_of)?;
-    let mut checks = before_scoring(&options.gates, bundle, timelines, &volume);
+    let mut checks = before_scoring(&options.gates, bundle, timelines, volume);
     judged(&checks, options)?;
     observer.stage("scoring");
     let parameters = &bundle.parameters;
