@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch,
-    StringArray, StructArray, UInt8Array, UInt16Array,
+    ArrayRef, AsArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, LargeStringArray, ListArray,
+    RecordBatch, StringArray, StructArray, UInt8Array, UInt16Array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Float64Type, SchemaRef};
@@ -54,6 +54,8 @@ pub(super) struct Table<'a> {
     bundle: &'a Bundle,
     partitions: Vec<PartitionScores>,
     order: Vec<Place>,
+    /// Their ids: all of them may take more than the 2 GiB that short offsets reach.
+    ids: LargeStringArray,
     /// Name of each prediction column.
     columns: Vec<String>,
     /// Of each, how many rows have it, and their sum; sums run by partition, in order.
@@ -108,14 +110,15 @@ impl<'a> Table<'a> {
             bundle.parameters.targets.iter().flat_map(|fitted| fitted.target.columns()).collect();
         let id = |place: &Place| partitions[place.partition as usize].ids.value(place.row as usize);
         order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| id(&a.1).cmp(id(&b.1))));
-        let order = order.into_iter().map(|(_, place)| place).collect();
+        let order: Vec<Place> = order.into_iter().map(|(_, place)| place).collect();
+        let ids = LargeStringArray::from_iter_values(order.iter().map(id));
         let add = |column: usize| {
             let known =
                 partitions.iter().flat_map(|scores| &scores.predictions[column]).filter(|value| !value.is_nan());
             known.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value))
         };
         let sums = (0..columns.len()).into_par_iter().map(add).collect();
-        Self { bundle, partitions, order, columns, sums, tellers, with_features }
+        Self { bundle, partitions, order, ids, columns, sums, tellers, with_features }
     }
 
     pub(super) fn parts(&self) -> &[PartitionScores] {
@@ -300,12 +303,8 @@ impl<'a> Table<'a> {
         let n = rows.len();
         let places = &self.order[rows.clone()];
         let known = |value: f64| (!value.is_nan()).then_some(value);
-        let ids = places.iter().map(|&place| {
-            let (scores, row) = self.scores(place);
-            scores.ids.value(row)
-        });
         let mut arrays: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(ids)),
+            Arc::new(StringArray::from_iter_values(rows.clone().map(|row| self.ids.value(row)))),
             Arc::new(Date32Array::from(vec![as_of.0; n])),
             Arc::new(StringArray::from_iter_values(self.pick(places, |scores| &scores.statuses))),
             Arc::new(StringArray::from_iter_values(self.pick(places, |scores| &scores.stages))),

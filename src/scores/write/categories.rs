@@ -330,10 +330,7 @@ impl Table<'_> {
     ) -> RecordBatch {
         let n = rows.len();
         let is_probability = group.target.is_probability();
-        let ids = rows.iter().map(|row| {
-            let (scores, index) = self.scores(self.order[row.position as usize]);
-            scores.ids.value(index)
-        });
+        let ids = rows.iter().map(|row| self.ids.value(row.position as usize));
         let scores: ArrayRef = Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.score)));
         let none: ArrayRef = Arc::new(Float64Array::new_null(n));
         let (probability, predicted) = if is_probability { (scores, none) } else { (none, scores) };
