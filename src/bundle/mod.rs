@@ -35,7 +35,7 @@ pub use customers::CustomerFilter;
 pub use parameters::{Cuts, ExpectedModel, FittedColumn, FittedTarget, Parameters, ProbabilityModel};
 pub use reference::Reference;
 pub use rows::TargetRows;
-pub use scorer::{Listener, TargetScorer, TargetScores, Workbench};
+pub use scorer::{Listener, TargetScorer, Workbench};
 
 /// Version of the files of a bundle. It rises when a release writes what an earlier one cannot read.
 pub const FORMAT: u32 = 1;

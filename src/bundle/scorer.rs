@@ -7,6 +7,8 @@
 mod logistics;
 mod members;
 
+use std::ops::Range;
+
 use ndarray::ArrayView2;
 
 use super::apply::{COUNT, NONE, VALUE, foreseen_as};
@@ -50,12 +52,6 @@ struct Explained {
     sources: Vec<(u32, f64)>,
     /// Places that may have a contribution, ascending.
     places: Vec<u32>,
-}
-
-/// Predictions of rows.
-pub struct TargetScores {
-    /// One list for each score column; empty of a column that needs histories.
-    pub predictions: Vec<Vec<f64>>,
 }
 
 /// What every source adds to the first score column, of one block of rows after another.
@@ -150,8 +146,9 @@ impl<'a> TargetScorer<'a> {
         self.explained.as_ref().map_or(&[], |explained| &explained.places)
     }
 
-    /// Predictions of rows of `features`, with what is `foreseen` of them and their `tenure` in days; what the features add is told
-    /// to `listener`.
+    /// Adds to `predictions`, which has a list for each score column, those of the `rows` of `features`, with what is `foreseen` of them and
+    /// their `tenure` in days; what the features add is told to `listener`. Nothing is added to a column that needs histories. The first
+    /// of the rows begins a block, and the last one ends it or the features.
     ///
     /// # Errors
     /// Rows of another width than at the fit, or an infinity.
@@ -161,37 +158,33 @@ impl<'a> TargetScorer<'a> {
     pub fn score(
         &self,
         features: &Blocks,
+        rows: Range<usize>,
         foreseen: Option<ArrayView2<f32>>,
         tenure: &[f32],
         bench: &mut Workbench,
         mut listener: Option<&mut dyn Listener>,
-    ) -> Result<TargetScores, FitError> {
+        predictions: &mut [Vec<f64>],
+    ) -> Result<(), FitError> {
         let own = self.foresight.unwrap_or(self.width);
         if features.width() != own {
             return Err(FitError::WrongWidth { expected: own, got: features.width() });
         }
         features.check()?;
-        let n = features.rows();
-        let mut predictions: Vec<Vec<f64>> = self.columns.iter().map(|_| Vec::new()).collect();
-        for (column, predictions) in self.columns.iter().zip(&mut predictions) {
-            if !matches!(column, Column::Occurrence) {
-                predictions.reserve_exact(n);
-            }
-        }
         let mut more = [[0.0; BLOCK]; occurrence_features::COLUMNS];
-        for first in (0..n).step_by(BLOCK) {
+        for first in rows.clone().step_by(BLOCK) {
+            let of_rows = first - rows.start;
             let more = match self.foresight {
                 Some(_) => {
                     let foreseen = foreseen.as_ref().expect("what is foreseen of each row");
-                    self.look_ahead(foreseen, first, &mut more)?;
+                    self.look_ahead(foreseen, of_rows, &mut more)?;
                     more.as_slice()
                 }
                 None => &[],
             };
             let sight = features.sight(first, more);
             self.prepare(bench, &sight);
-            let tenure = &tenure[first..first + sight.rows()];
-            for (number, (column, predictions)) in self.columns.iter().zip(&mut predictions).enumerate() {
+            let tenure = &tenure[of_rows..of_rows + sight.rows()];
+            for (number, (column, predictions)) in self.columns.iter().zip(&mut *predictions).enumerate() {
                 let explained = if number == 0 && listener.is_some() { self.explained.as_ref() } else { None };
                 if let Some(explained) = explained {
                     bench.contributions.resize(self.places(), [0.0; BLOCK]);
@@ -211,11 +204,11 @@ impl<'a> TargetScorer<'a> {
                 self.finish(number, scores);
                 predictions.extend_from_slice(scores);
                 if let (Some(_), Some(listener)) = (explained, listener.as_deref_mut()) {
-                    listener.hear(first, &sight, &bench.contributions[..self.places()]);
+                    listener.hear(of_rows, &sight, &bench.contributions[..self.places()]);
                 }
             }
         }
-        Ok(TargetScores { predictions })
+        Ok(())
     }
 
     /// What is foreseen of the rows from number `first` on, column by column.

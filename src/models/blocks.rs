@@ -10,6 +10,9 @@ pub const BLOCK: usize = 64;
 /// Rows that are worked on side by side; a block that is not full is worked on up to a multiple of it.
 pub const ABREAST: usize = 8;
 
+/// Rows whose values are compared together.
+const NARROWED: usize = 16;
+
 /// Rows that are turned around together: a cache line of each column.
 const TURNED: usize = 16;
 
@@ -168,7 +171,18 @@ impl<'a> Sight<'a> {
         &self.whole_column(place)[..self.lanes()]
     }
 
-    /// The same with what stands beyond the last row.
+    /// Sets all bits of the rows whose values in a column are so, and none of the others.
+    #[inline(always)]
+    pub(super) fn compare(&self, place: usize, answers: &mut [u8; BLOCK], is_so: impl Fn(f32) -> bool) {
+        let columns = self.whole_column(place).as_chunks::<NARROWED>().0;
+        for (answers, values) in answers.as_chunks_mut::<NARROWED>().0.iter_mut().zip(columns) {
+            // All bits as wide as the numbers first: the other way round only four of them are narrowed at a time.
+            let wide: [i32; NARROWED] = std::array::from_fn(|row| -i32::from(is_so(values[row])));
+            *answers = std::array::from_fn(|row| wide[row] as u8);
+        }
+    }
+
+    /// A column with what stands beyond the last row.
     #[inline]
     pub(super) fn whole_column(&self, place: usize) -> &'a [f32; BLOCK] {
         match self.columns.get(place) {

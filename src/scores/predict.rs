@@ -1,16 +1,17 @@
 //! Predictions of one partition: the bundle's models applied to the rows of a day.
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, StringArray, StringBuilder};
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, Axis, s};
 
-use super::reasons::{Reason, Teller, explained_targets};
+use super::reasons::{Choice, Reason, Teller, explained_targets};
 use super::stages::Rhythm;
-use crate::bundle::{FittedColumn, Listener, Parameters, TargetScorer, Workbench};
+use crate::bundle::{FittedColumn, FittedTarget, Listener, Parameters, TargetScorer, Workbench};
 use crate::error::Error;
-use crate::features::{Feature, FeatureTable, Plan, RowRequest, Silence, Sweep};
+use crate::features::{Feature, FeatureTable, Plan, RowRequest, Silence, Sweep, Walker};
 use crate::labels::EligibleRows;
 use crate::lists::Exclusions;
 use crate::models::blocks::{BLOCK, Blocks, Filling};
@@ -105,43 +106,50 @@ const TENURE_DAYS: &str = "tenure_days";
 
 /// What is known of the customers of one part: what scores are made from.
 pub(super) struct PartColumns {
+    rows: PartRows,
+    /// One for each plan of the targets.
+    plans: Vec<PlanColumns>,
+}
+
+/// What is known of the customers of one part beside what models see.
+struct PartRows {
     partition: u32,
     hashes: Vec<u64>,
     ids: StringArray,
     basis: Array2<f32>,
-    /// One for each plan of the targets.
-    plans: Vec<Blocks>,
-    /// Of each plan what says who its targets are about.
-    eligible: Vec<Array2<f32>>,
     catalogue: Option<Arc<Array2<f32>>>,
     /// Of each occurrence model.
     histories: Vec<Vec<Option<History>>>,
 }
 
-/// What occurrence models foresee of the customers of a part: targets share it.
-struct Outlook<'a> {
-    parameters: &'a Parameters,
-    as_of: Day,
-    known: Vec<(usize, Horizon, Array2<f32>)>,
+/// What the models of the targets of one plan see of some customers.
+struct PlanColumns {
+    features: Blocks,
+    /// What says who the targets are about.
+    eligible: Array2<f32>,
 }
 
-impl Outlook<'_> {
-    fn foreseen(
-        &mut self,
-        model: usize,
-        horizon: Horizon,
-        histories: &[Option<History>],
-    ) -> Result<ArrayView2<'_, f32>, Error> {
-        let place = match self.known.iter().position(|(known, at, _)| (*known, *at) == (model, horizon)) {
-            Some(place) => place,
-            None => {
-                let values = foreseen(&self.parameters.occurrences[model], histories, self.as_of, horizon)?;
-                self.known.push((model, horizon, values));
-                self.known.len() - 1
-            }
-        };
-        Ok(self.known[place].2.view())
-    }
+/// Rows that all models look at while their columns are at hand: in the second-level cache, with hundreds of features.
+const AT_HAND: usize = 4 * BLOCK;
+
+/// The scores of a part while its rows are looked at.
+struct Scoring<'a> {
+    tenure: Vec<f32>,
+    /// What occurrence models foresee of the customers: targets share it.
+    outlooks: Vec<(usize, Horizon, Array2<f32>)>,
+    targets: Vec<OfTarget<'a>>,
+    bench: Workbench,
+}
+
+/// What is known so far of one target.
+struct OfTarget<'a> {
+    /// Which of the outlooks its models see.
+    outlook: Option<usize>,
+    is_eligible: Vec<bool>,
+    /// One list for each score column.
+    predictions: Vec<Vec<f64>>,
+    /// Of a target that is explained.
+    choice: Option<Choice<'a>>,
 }
 
 /// Where the features come from that say who the targets of a plan are about.
@@ -266,15 +274,35 @@ impl<'a> Predictor<'a> {
 
     /// Scores of the customers of a part, which is number `index`.
     pub(super) fn part(&self, index: usize, part: &Partition) -> Result<PartitionScores, Error> {
-        let known = self.columns(index, part);
-        let scores = self.scores(&known);
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.blocks.extend(known.plans.into_iter().map(Blocks::into_columns));
-        scores
+        let (customers, rows) = self.rows(index, part);
+        let (mut scoring, mut walkers) = (self.begin(&rows)?, self.walkers());
+        for (number, customers) in customers.chunks(AT_HAND).enumerate() {
+            let plans = self.plans(&mut walkers, part, customers);
+            self.look(&mut scoring, &plans, 0..customers.len(), number * AT_HAND)?;
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.blocks.extend(plans.into_iter().map(|plan| plan.features.into_columns()));
+        }
+        self.finish(&rows, scoring)
     }
 
     /// What is known of the customers of a part, which is number `index`: what scores are made from.
     pub(super) fn columns(&self, index: usize, part: &Partition) -> PartColumns {
+        let (customers, rows) = self.rows(index, part);
+        PartColumns { rows, plans: self.plans(&mut self.walkers(), part, &customers) }
+    }
+
+    /// Scores of customers of whom so much is known.
+    pub(super) fn scores(&self, known: &PartColumns) -> Result<PartitionScores, Error> {
+        let PartColumns { rows, plans } = known;
+        let mut scoring = self.begin(rows)?;
+        for first in (0..rows.hashes.len()).step_by(AT_HAND) {
+            self.look(&mut scoring, plans, first..(first + AT_HAND).min(rows.hashes.len()), first)?;
+        }
+        self.finish(rows, scoring)
+    }
+
+    /// The customers of a part who are known, and what is known of them beside what models see.
+    fn rows(&self, index: usize, part: &Partition) -> (Vec<usize>, PartRows) {
         let build = |sweep: &Sweep| FeatureTable::build_part(index, part, sweep, &[self.request]);
         let basis = build(&self.basis);
         let customers: Vec<usize> = basis.keys.iter().map(|key| key.customer as usize).collect();
@@ -292,57 +320,133 @@ impl<'a> Predictor<'a> {
                 }
             }
         }
-        // Every plan has the same customers in the same order: a row depends on what is known, not on the plan.
-        let of_plan = |(sweep, about): (&Sweep, &About)| {
-            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).blocks.pop();
-            let mut filling = Filling::of(memory.unwrap_or_default(), customers.len(), sweep.width());
-            let mut walker = sweep.walker();
-            for &customer in &customers {
-                let push = |_, row: &[f64]| filling.push(row.iter().map(|&value| value as f32));
-                walker.walk(part.timeline(customer), &[self.request.as_of], push);
-            }
-            let blocks = filling.finish();
-            let eligible = match about {
-                About::Columns(places) => Array2::from_shape_fn((customers.len(), places.len()), |(row, place)| {
-                    blocks.value(row, places[place])
-                }),
-                About::Sweep(sweep) => build(sweep).values,
-            };
-            (blocks, eligible)
-        };
-        let (plans, eligible) = self.sweeps.iter().zip(&self.about).map(of_plan).unzip();
-        PartColumns {
+        let rows = PartRows {
             partition: index as u32,
             hashes: customers.iter().map(|&customer| part.hash(customer)).collect(),
             ids: ids.finish(),
-            plans,
-            eligible,
             catalogue: self.catalogue.as_ref().map(|sweep| Arc::new(build(sweep).values)),
             histories: self.readers.iter().map(histories_of).collect(),
             basis: basis.values,
-        }
+        };
+        (customers, rows)
     }
 
-    /// Scores of customers of whom so much is known.
-    pub(super) fn scores(&self, known: &PartColumns) -> Result<PartitionScores, Error> {
-        let PartColumns { partition, hashes, ids, basis, plans, eligible: about, catalogue, histories } = known;
-        let rows = basis.view();
-        let tenure: Vec<f32> = rows.column(self.positions.tenure).to_vec();
-        let mut outlook = Outlook { parameters: self.parameters, as_of: self.request.as_of, known: Vec::new() };
-        let bench = self.memory.lock().unwrap_or_else(PoisonError::into_inner).benches.pop();
-        let (mut predictions, mut bench) = (Vec::new(), bench.unwrap_or_default());
-        let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); self.tellers.len()];
-        for (target, (fitted, eligible)) in self.parameters.targets.iter().zip(&self.eligible).enumerate() {
-            let holds = |row: ArrayView1<f32>| eligible.holds(row.as_slice().expect("rows are contiguous"));
-            let is_eligible: Vec<bool> = about[fitted.plan].axis_iter(Axis(0)).map(holds).collect();
-            let rows = &plans[fitted.plan];
-            let told = self.tellers.iter().position(|(explained, _)| *explained == target);
-            let reasons = told.map(|place| &mut reasons[place]);
-            let found =
-                self.target(target, &is_eligible, rows, &tenure, histories, &mut outlook, &mut bench, reasons)?;
-            predictions.extend(found);
+    /// For each plan who walks for its models, and for what says who its targets are about, where the plan leaves some of that out.
+    fn walkers(&self) -> Vec<(Walker<'_>, Option<Walker<'_>>)> {
+        let about = self.about.iter().map(|about| match about {
+            About::Columns(_) => None,
+            About::Sweep(sweep) => Some(sweep.walker()),
+        });
+        self.sweeps.iter().map(Sweep::walker).zip(about).collect()
+    }
+
+    /// What the models of each plan see of some customers of a part.
+    fn plans(
+        &self,
+        walkers: &mut [(Walker, Option<Walker>)],
+        part: &Partition,
+        customers: &[usize],
+    ) -> Vec<PlanColumns> {
+        let as_of = [self.request.as_of];
+        // Every plan has the same customers in the same order: a row depends on what is known, not on the plan.
+        let of_plan = |((sweep, about), (walker, walker_about)): ((&Sweep, &About), &mut (Walker, Option<Walker>))| {
+            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).blocks.pop();
+            let mut filling = Filling::of(memory.unwrap_or_default(), customers.len(), sweep.width());
+            for &customer in customers {
+                let push = |_, row: &[f64]| filling.push(row.iter().map(|&value| value as f32));
+                walker.walk(part.timeline(customer), &as_of, push);
+            }
+            let features = filling.finish();
+            let eligible = match (about, walker_about) {
+                (About::Sweep(sweep), Some(walker)) => {
+                    let mut values = Vec::with_capacity(customers.len() * sweep.width());
+                    for &customer in customers {
+                        let push = |_, row: &[f64]| values.extend(row.iter().map(|&value| value as f32));
+                        walker.walk(part.timeline(customer), &as_of, push);
+                    }
+                    Array2::from_shape_vec((customers.len(), sweep.width()), values).expect("a row for each customer")
+                }
+                (About::Columns(places), _) => {
+                    let value = |(row, place): (usize, usize)| features.value(row, places[place]);
+                    Array2::from_shape_fn((customers.len(), places.len()), value)
+                }
+                (About::Sweep(_), None) => unreachable!("who is swept for has a walker"),
+            };
+            PlanColumns { features, eligible }
+        };
+        self.sweeps.iter().zip(&self.about).zip(walkers).map(of_plan).collect()
+    }
+
+    /// Scores of customers of whom nothing has been looked at yet.
+    fn begin(&self, known: &PartRows) -> Result<Scoring<'_>, Error> {
+        let n = known.hashes.len();
+        let mut outlooks: Vec<(usize, Horizon, Array2<f32>)> = Vec::new();
+        let mut targets = Vec::with_capacity(self.parameters.targets.len());
+        for (target, fitted) in self.parameters.targets.iter().enumerate() {
+            let outlook = match fitted.foresight {
+                Some(model) => {
+                    let horizon = fitted.target.horizon;
+                    let place = outlooks.iter().position(|(known, at, _)| (*known, *at) == (model, horizon));
+                    if place.is_none() {
+                        let (of, histories) = (&self.parameters.occurrences[model], &known.histories[model]);
+                        outlooks.push((model, horizon, foreseen(of, histories, self.request.as_of, horizon)?));
+                    }
+                    Some(place.unwrap_or(outlooks.len() - 1))
+                }
+                None => None,
+            };
+            let teller = self.tellers.iter().find(|(explained, _)| *explained == target);
+            targets.push(OfTarget {
+                outlook,
+                is_eligible: Vec::with_capacity(n),
+                predictions: fitted.columns.iter().map(|_| Vec::with_capacity(n)).collect(),
+                choice: teller.map(|(_, teller)| teller.choice(n)),
+            });
         }
+        let tenure = known.basis.column(self.positions.tenure).to_vec();
+        let bench = self.memory.lock().unwrap_or_else(PoisonError::into_inner).benches.pop();
+        Ok(Scoring { tenure, outlooks, targets, bench: bench.unwrap_or_default() })
+    }
+
+    /// Shows all models `rows` of the columns of the plans; the first of them is row number `first` of the part.
+    fn look(
+        &self,
+        scoring: &mut Scoring,
+        plans: &[PlanColumns],
+        rows: Range<usize>,
+        first: usize,
+    ) -> Result<(), Error> {
+        let Scoring { tenure, outlooks, targets, bench } = scoring;
+        let of_part = first..first + rows.len();
+        for (((fitted, eligible), scorer), of) in
+            self.parameters.targets.iter().zip(&self.eligible).zip(&self.scorers).zip(targets)
+        {
+            let PlanColumns { features, eligible: about } = &plans[fitted.plan];
+            let holds = |row: ArrayView1<f32>| eligible.holds(row.as_slice().expect("rows are contiguous"));
+            of.is_eligible.extend(about.slice(s![rows.clone(), ..]).axis_iter(Axis(0)).map(holds));
+            let foreseen = of.outlook.map(|place| outlooks[place].2.slice(s![of_part.clone(), ..]));
+            let listener = of.choice.as_mut().map(|choice| choice as &mut dyn Listener);
+            let tenure = &tenure[of_part.clone()];
+            scorer.score(features, rows.clone(), foreseen, tenure, bench, listener, &mut of.predictions)?;
+        }
+        Ok(())
+    }
+
+    /// Scores of customers of whom everything has been looked at.
+    fn finish(&self, known: &PartRows, scoring: Scoring) -> Result<PartitionScores, Error> {
+        let PartRows { partition, hashes, ids, basis, catalogue, histories } = known;
+        let Scoring { tenure, targets, bench, .. } = scoring;
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).benches.push(bench);
+        let rows = basis.view();
+        let mut predictions = Vec::new();
+        let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); self.tellers.len()];
+        for (target, (fitted, of)) in self.parameters.targets.iter().zip(targets).enumerate() {
+            let told = self.tellers.iter().position(|(explained, _)| *explained == target);
+            if let (Some(place), Some(choice)) = (told, of.choice) {
+                reasons[place] = choice.into_reasons();
+            }
+            predictions.extend(self.predictions(fitted, of.predictions, &of.is_eligible, &tenure, histories)?);
+        }
         let column = |index: usize| rows.column(index).iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
         let positions = &self.positions;
         let order_days = column(positions.order_days);
@@ -414,36 +518,21 @@ impl<'a> Predictor<'a> {
         Ok(histories.iter().map(|history| history.and_then(|_| expected.next())).collect())
     }
 
-    fn target(
+    /// The score columns of a target of whose customers so much is `scored`; NaN of whom it is not about.
+    fn predictions(
         &self,
-        target: usize,
+        fitted: &FittedTarget,
+        scored: Vec<Vec<f64>>,
         is_eligible: &[bool],
-        rows: &Blocks,
         tenure: &[f32],
         histories: &[Vec<Option<History>>],
-        outlook: &mut Outlook,
-        bench: &mut Workbench,
-        reasons: Option<&mut Vec<Reason>>,
     ) -> Result<Vec<Vec<f64>>, Error> {
-        let (fitted, scorer) = (&self.parameters.targets[target], &self.scorers[target]);
-        let teller = self.tellers.iter().find(|(explained, _)| *explained == target).map(|(_, teller)| teller);
         let target = &fitted.target;
-        let horizon = target.horizon.days();
-        let foreseen = match fitted.foresight {
-            Some(model) => Some(outlook.foreseen(model, target.horizon, &histories[model])?),
-            None => None,
-        };
-        let mut choice = teller.map(|teller| teller.choice(rows.rows()));
-        let listener = choice.as_mut().map(|choice| choice as &mut dyn Listener);
-        let scores = scorer.score(rows, foreseen, tenure, bench, listener)?;
-        if let (Some(reasons), Some(choice)) = (reasons, choice) {
-            *reasons = choice.into_reasons();
-        }
         let mut predictions = Vec::with_capacity(fitted.columns.len());
-        for (column, scored) in fitted.columns.iter().zip(scores.predictions) {
+        for (column, scored) in fitted.columns.iter().zip(scored) {
             let mut values: Vec<f64> = match column {
                 FittedColumn::Occurrence { occurrence, prior } => {
-                    let expected = self.expect(*occurrence, &histories[*occurrence], horizon)?;
+                    let expected = self.expect(*occurrence, &histories[*occurrence], target.horizon.days())?;
                     let quantity = quantity(target.kind);
                     let one = |(row, expected): (usize, &Option<Expectation>)| {
                         expected.as_ref().map_or_else(|| prior.mean(tenure[row]), quantity)

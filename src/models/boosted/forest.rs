@@ -200,12 +200,11 @@ impl<'a> Grove<'a> {
     pub(super) fn ask(&self, sight: &Sight, answers: &mut Vec<Answers>) {
         answers.resize(self.shared.len(), [0; BLOCK]); // every one of them is written below
         for (&Shared { is_strict, column, threshold }, answers) in self.shared.iter().zip(answers) {
-            let column = sight.whole_column(column as usize);
             // A missing value is greater than nothing, and at most nothing.
             match is_strict {
-                false => answer(column, answers, |value| value > threshold),
+                false => sight.compare(column as usize, answers, |value| value > threshold),
                 #[allow(clippy::neg_cmp_op_on_partial_ord)] // it is what sends a missing value to the side of no
-                true => answer(column, answers, |value| !(value <= threshold)),
+                true => sight.compare(column as usize, answers, |value| !(value <= threshold)),
             }
         }
     }
@@ -277,20 +276,6 @@ impl Ends {
     pub(super) fn places(&self) -> impl Iterator<Item = u32> {
         let of = |(&near, &far): (&u8, &u32)| if self.are_far { far } else { near.into() };
         self.near.iter().zip(&self.far).map(of)
-    }
-}
-
-/// Rows whose answers are narrowed to bytes together.
-const NARROWED: usize = 16;
-
-/// Notes which values of a column say no.
-#[inline(always)]
-fn answer(column: &[f32; BLOCK], answers: &mut Answers, is_no: impl Fn(f32) -> bool) {
-    let stretches = answers.as_chunks_mut::<NARROWED>().0.iter_mut().zip(column.as_chunks::<NARROWED>().0);
-    for (answers, values) in stretches {
-        // All bits as wide as the numbers first: that makes it three comparisons' worth of instructions less.
-        let wide: [i32; NARROWED] = std::array::from_fn(|lane| -i32::from(is_no(values[lane])));
-        *answers = std::array::from_fn(|lane| wide[lane] as u8);
     }
 }
 
