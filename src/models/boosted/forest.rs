@@ -6,8 +6,8 @@
 //! Regression Trees", SIGIR, section 3). A small tree is done with sooner that way than by following each row from one
 //! question to the next: nothing waits for an answer.
 //!
-//! Trees of one model ask much the same. What those of a byte of leaves ask is asked once for all of them; what it leaves to do for a tree
-//! are a few operations on bytes, sixteen rows at a time.
+//! Trees of one model ask much the same. What those of a byte of leaves ask is asked once for all of them; what it leaves
+//! to do for a tree are a few operations on bytes, sixteen rows at a time.
 
 use std::cmp::Ordering;
 use std::ops::{BitAndAssign, Not, Range};
