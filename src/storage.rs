@@ -30,6 +30,7 @@ mod partition;
 mod pending;
 pub(crate) mod remote;
 mod scratch;
+pub(crate) mod seal;
 mod swap;
 mod temporary;
 mod whole;

@@ -26,7 +26,7 @@ use crate::features::Feature;
 use crate::report::Report;
 use crate::scores::drift::{self, Distributions};
 use crate::split::Split;
-use crate::storage::{self, Workplace};
+use crate::storage::{self, Workplace, seal};
 use crate::time::{Day, TimeError, Zone};
 
 pub use apply::{ModelRows, offset_of};
@@ -237,32 +237,6 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-/// The manifest as a file, sealed: its last field is the hash of all that stands before it.
-fn sealed(manifest: &mut Manifest) -> Vec<u8> {
-    manifest.seal.clear();
-    let unsealed = to_json(manifest);
-    let (content, _) = split_seal(&unsealed).expect("`seal` is the last field");
-    manifest.seal = hash(content);
-    to_json(manifest)
-}
-
-/// A manifest's bytes before its seal, and from there on.
-fn split_seal(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    const KEY: &[u8] = b"  \"seal\": \"";
-    let place = bytes.windows(KEY.len()).rposition(|window| window == KEY)?;
-    Some(bytes.split_at(place))
-}
-
-/// Nothing, or why a manifest is not as it was written.
-fn check_seal(path: &Path, bytes: &[u8], expected: &str) -> Result<(), BundleError> {
-    let (content, tail) = split_seal(bytes).unwrap_or((bytes, b""));
-    let found = hash(content);
-    if found == expected && tail == format!("  \"seal\": \"{expected}\"\n}}\n").as_bytes() {
-        return Ok(());
-    }
-    Err(BundleError::Damaged { path: path.into(), found, expected: expected.into() })
-}
-
 /// The bundle that `current` names: one folder beside it, not a path to elsewhere.
 fn named_by(current: &Path) -> Result<PathBuf, BundleError> {
     let bytes = std::fs::read(current).map_err(FileError::at("read", current))?;
@@ -306,7 +280,7 @@ impl Bundle {
         files.extend(self.distributions.as_ref().map(|distributions| (drift::FILE, distributions.to_json())));
         files.extend(self.customers.as_ref().map(|filter| (customers::FILE, filter.to_bytes())));
         self.manifest.files = files.iter().map(|(name, bytes)| (name.to_string(), hash(bytes))).collect();
-        let manifest = sealed(&mut self.manifest);
+        let manifest = seal::sealed(&mut self.manifest, |manifest| &mut manifest.seal);
         std::fs::create_dir_all(folder).map_err(FileError::at("create the folder", folder))?;
         storage::recover(folder)?;
         let target = folder.join(&id);
@@ -398,7 +372,10 @@ impl Bundle {
             return Err(BundleError::Newer { path, found });
         }
         let manifest: Manifest = serde_json::from_value(raw).map_err(unreadable(&path))?;
-        check_seal(&path, &bytes, &manifest.seal)?;
+        seal::check(&bytes, &manifest.seal).map_err(|seal::Broken { found, expected }| {
+            let path = path.clone();
+            BundleError::Damaged { path, found, expected }
+        })?;
         if Zone::named(&manifest.config.timezone).is_err() {
             return Err(BundleError::NoZone { path, zone: manifest.config.timezone });
         }

@@ -6,17 +6,38 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use crate::error::FileError;
+use crate::storage::seal;
 
 /// What a file says; `None` when it is not there.
 ///
 /// # Errors
 /// A file that cannot be read or understood.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
-    let bytes = match std::fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes.map_err(FileError::at("read", path))?,
-    };
+    read_bytes(path)?.map(|bytes| parsed(path, &bytes)).transpose()
+}
+
+/// The same of a file whose last field is a seal.
+///
+/// # Errors
+/// As [`read`]; a file that is not what was sealed.
+pub(super) fn read_sealed<T: DeserializeOwned>(
+    path: &Path,
+    seal_of: impl Fn(&T) -> &str,
+) -> Result<Option<T>, FileError> {
+    let Some(bytes) = read_bytes(path)? else { return Ok(None) };
+    let account: T = parsed(path, &bytes)?;
+    seal::check(&bytes, seal_of(&account)).map_err(|broken| FileError::damaged(path, broken))?;
+    Ok(Some(account))
+}
+
+fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        bytes => bytes.map(Some).map_err(FileError::at("read", path)),
+    }
+}
+
+fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, FileError> {
     // Without the kind of its own, so that it counts as damage wherever it breaks off.
-    let damaged = |error: serde_json::Error| FileError::damaged(path, error);
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    serde_json::from_slice(bytes).map_err(|error| FileError::damaged(path, error))
 }

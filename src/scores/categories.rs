@@ -18,6 +18,7 @@ use super::accounts;
 use super::manifest::MANIFEST;
 use crate::error::FileError;
 use crate::report::format;
+use crate::storage::seal;
 use crate::time::Day;
 
 /// Name of the folder, beside the partitions.
@@ -65,6 +66,9 @@ pub struct CategoryManifest {
     pub files: BTreeMap<String, String>,
     /// Always true: the file is written last.
     pub complete: bool,
+    /// BLAKE3 of all of the file that stands before it.
+    #[serde(default)]
+    pub seal: String,
 }
 
 /// How many customers to address about a group. Whoever is held out or excluded is in no audience.
@@ -145,13 +149,13 @@ impl CategoryManifest {
     /// That of a day, below the folder of the partitions; `None` where there is none.
     ///
     /// # Errors
-    /// A file that is there and cannot be read or understood.
+    /// A file that is there and cannot be read or understood, or is not what was written.
     pub fn load(out: &Path, as_of: Day) -> Result<Option<Self>, FileError> {
         Self::of_folder(&folder(out, as_of))
     }
 
     pub(super) fn of_folder(folder: &Path) -> Result<Option<Self>, FileError> {
-        accounts::read(&folder.join(MANIFEST))
+        accounts::read_sealed(&folder.join(MANIFEST), |manifest: &Self| &manifest.seal)
     }
 
     /// Suggested audiences, for a terminal.
@@ -183,10 +187,9 @@ impl CategoryManifest {
         )
     }
 
-    pub(super) fn to_json(&self) -> Vec<u8> {
-        let mut json = serde_json::to_vec_pretty(self).expect("our own types have JSON forms");
-        json.push(b'\n');
-        json
+    /// As a file, sealed.
+    pub(super) fn sealed(&mut self) -> Vec<u8> {
+        seal::sealed(self, |manifest| &mut manifest.seal)
     }
 }
 

@@ -239,7 +239,7 @@ impl Side {
         }
         let manifest = ScoreManifest::load(&folder)?;
         let name = manifest.files.keys().find(|name| name.starts_with("part-")).cloned().unwrap_or_default();
-        let file = folder.join(name);
+        let file = manifest.sound(&folder, &name)?;
         let ids = texts(&file, "customer_id")?.into_iter().map(Option::unwrap_or_default).collect();
         Ok(Self { manifest, file, ids })
     }

@@ -236,7 +236,7 @@ fn forget_scores(folder: &Path, ids: &HashSet<String>) -> Result<u64, FileError>
     let data: Vec<&String> = names.iter().filter(|name| name.starts_with("part-")).collect();
     let mut rows = 0;
     for name in &data {
-        rows += count_rows(&folder.join(name), ids)?;
+        rows += count_rows(&manifest.sound(folder, name)?, ids)?;
     }
     let mut quoted = false;
     for count in manifest.data.rejects.values_mut() {
@@ -258,7 +258,7 @@ fn forget_scores(folder: &Path, ids: &HashSet<String>) -> Result<u64, FileError>
             recount(&mut manifest, &files)?;
             manifest.forgotten += rows;
         }
-        write(&temporary.join(MANIFEST), &manifest.to_json())
+        write(&temporary.join(MANIFEST), &manifest.sealed())
     })?;
     Ok(rows)
 }
@@ -281,7 +281,7 @@ fn forget_categories(folder: &Path, ids: &HashSet<String>) -> Result<u64, FileEr
         }
         manifest.rows -= rows;
         manifest.forgotten += rows;
-        write(&temporary.join(MANIFEST), &manifest.to_json())
+        write(&temporary.join(MANIFEST), &manifest.sealed())
     })?;
     Ok(rows)
 }

@@ -1,7 +1,7 @@
 //! `manifest.json` of a partition: what was read, what was written, and whether it can be trusted.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use crate::error::FileError;
 use crate::events::ReadSummary;
 use crate::labels::Target;
 use crate::report::format::count;
+use crate::storage::{self, seal};
 use crate::time::Day;
 
 /// `manifest.json` of a partition.
@@ -75,6 +76,9 @@ pub struct ScoreManifest {
     pub warnings: Vec<String>,
     /// Always true: the file is written last.
     pub complete: bool,
+    /// BLAKE3 of all of the file that stands before it.
+    #[serde(default)]
+    pub seal: String,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -134,18 +138,32 @@ impl ScoreManifest {
     /// That of a partition, whose presence says that it is complete.
     ///
     /// # Errors
-    /// No manifest, or one that cannot be read or understood.
+    /// No manifest, or one that cannot be read or understood, or is not what was written.
     pub fn load(partition: &Path) -> Result<Self, FileError> {
         let path = partition.join(MANIFEST);
         let gone = || FileError { action: "read", path: path.clone(), source: std::io::ErrorKind::NotFound.into() };
-        accounts::read(&path)?.ok_or_else(gone)
+        accounts::read_sealed(&path, |manifest: &Self| &manifest.seal)?.ok_or_else(gone)
     }
 
-    /// As a file.
-    pub(super) fn to_json(&self) -> Vec<u8> {
-        let mut json = serde_json::to_vec_pretty(self).expect("our own types have JSON forms");
-        json.push(b'\n');
-        json
+    /// The path of a data file beside the manifest.
+    ///
+    /// # Errors
+    /// One that cannot be read, or is not what was written: nobody is to draw conclusions from it.
+    pub(super) fn sound(&self, partition: &Path, name: &str) -> Result<PathBuf, FileError> {
+        let path = partition.join(name);
+        let found = storage::fingerprint(&path)?;
+        match self.files.get(name) {
+            Some(written) if *written == found => Ok(path),
+            written => {
+                let written = written.map_or("nothing", String::as_str);
+                Err(FileError::damaged(path, format!("its hash is {found}, but {MANIFEST} has {written}")))
+            }
+        }
+    }
+
+    /// As a file, sealed.
+    pub(super) fn sealed(&mut self) -> Vec<u8> {
+        seal::sealed(self, |manifest| &mut manifest.seal)
     }
 
     /// For a terminal.

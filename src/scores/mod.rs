@@ -207,7 +207,7 @@ pub(crate) fn score_known(
             for name in [name, drift::FILE] {
                 files.insert(name.to_string(), storage::fingerprint(&folder.join(name))?);
             }
-            let manifest = ScoreManifest {
+            let mut manifest = ScoreManifest {
                 as_of,
                 bundle_id: bundle_id.clone(),
                 schema_version: SCHEMA_VERSION,
@@ -232,8 +232,9 @@ pub(crate) fn score_known(
                 files,
                 warnings,
                 complete: true,
+                seal: String::new(),
             };
-            write(manifest::MANIFEST, &manifest.to_json())?;
+            write(manifest::MANIFEST, &manifest.sealed())?;
             Ok(manifest)
         };
         // The two take their places after all that a full disk can stop.
@@ -308,7 +309,11 @@ fn last_partition(
     for (_, path) in partitions(out)?.into_iter().rev().filter(|(day, _)| *day < as_of) {
         let found = Distributions::load(&path).and_then(|distributions| match distributions {
             None => Ok(None),
-            Some(distributions) => Ok(Some((distributions, ScoreManifest::load(&path)?.bundle_id))),
+            Some(distributions) => {
+                let manifest = ScoreManifest::load(&path)?;
+                manifest.sound(&path, drift::FILE)?;
+                Ok(Some((distributions, manifest.bundle_id)))
+            }
         });
         match found {
             Ok(Some(found)) => return Ok(Some(found)),

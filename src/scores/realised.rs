@@ -283,7 +283,8 @@ fn update_one(
     let new: Vec<&Target> = targets.iter().collect();
     let Some(part) = manifest.files.keys().find(|name| name.starts_with("part-")) else { return Ok(None) };
     observer.stage(&format!("judging {}", partition.display()));
-    let rows = Rows::read(&partition.join(part), &new).map_err(UpdateError::Damaged)?;
+    let rows =
+        manifest.sound(partition, part).and_then(|part| Rows::read(&part, &new)).map_err(UpdateError::Damaged)?;
     let memberships = options.memberships.as_ref().map(|folder| folder.join(format!("as_of={as_of}")));
     let segments = memberships.map(|folder| members(&folder, &rows.ids)).transpose().map_err(UpdateError::Damaged)?;
     let mut realised = judge(&rows, &manifest, &new, &segments.unwrap_or_default(), timelines, options.known_until)?;

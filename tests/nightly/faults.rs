@@ -273,6 +273,44 @@ fn the_manifest_knows_the_files_beside_it() {
 }
 
 #[test]
+fn what_is_not_as_it_was_written_is_compared_with_nothing_and_judged_by_nobody() {
+    let shop = shop();
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let days = [0, 1, 70].map(|days| shop.fitted_at().plus(days));
+    for day in &days[..2] {
+        done(SCORE, here, &shop.line(*day, "--out scores"));
+    }
+    let compare = || run(SCORE, here, &format!("diff --scores scores --from {} --to {}", days[0], days[1]));
+    assert_eq!(compare().code, Some(0));
+    // Each of them can still be read: nothing but the hash tells that it was changed.
+    type Change = fn(&mut Vec<u8>);
+    let digit: Change = |bytes| {
+        const KEY: &[u8] = b"\"rows\": ";
+        let place = bytes.windows(KEY.len()).position(|window| window == KEY).expect("a number of rows") + KEY.len();
+        bytes[place] = if bytes[place] == b'1' { b'2' } else { b'1' };
+    };
+    // Readers find their way by the end of the file, and never look at its first byte.
+    let first: Change = |bytes| bytes[0] ^= 0x20;
+    for (name, change) in [("manifest.json", digit), ("part-00000.parquet", first)] {
+        let path = here.join(format!("scores/as_of={}/{name}", days[1]));
+        let written = fs::read(&path).unwrap();
+        let mut bytes = written.clone();
+        change(&mut bytes);
+        fs::write(&path, &bytes).unwrap();
+        let refused = compare();
+        assert_eq!(refused.code, Some(2), "{name}: {}", refused.err);
+        assert!(refused.err.contains(name), "{}", refused.err);
+        // The night goes on, and says of whom it knows nothing.
+        let ended = done(SCORE, here, &shop.line(days[2], "--out scores"));
+        assert!(ended.err.contains("warning: ") && ended.err.contains(name), "{name}: {}", ended.err);
+        assert!(!here.join(format!("scores/as_of={}/realised.json", days[1])).exists(), "{name}");
+        fs::write(&path, written).unwrap();
+        fs::remove_dir_all(here.join(format!("scores/as_of={}", days[2]))).unwrap();
+    }
+}
+
+#[test]
 fn old_partitions_that_are_damaged_are_named_and_stop_nobody() {
     let shop = shop();
     let folder = tempfile::tempdir().unwrap();

@@ -130,7 +130,7 @@ impl Table<'_> {
             let (done, written) = rayon::join(beside, write);
             let done = done?;
             let ((rows, audiences), fingerprint) = written?;
-            let manifest = CategoryManifest {
+            let mut manifest = CategoryManifest {
                 as_of,
                 bundle_id: self.bundle.manifest.bundle_id.clone(),
                 schema_version: SCHEMA_VERSION,
@@ -141,9 +141,10 @@ impl Table<'_> {
                 forgotten: 0,
                 files: [(name.to_string(), fingerprint)].into(),
                 complete: true,
+                seal: String::new(),
             };
             let path = temporary.join(MANIFEST);
-            std::fs::write(&path, manifest.to_json()).map_err(FileError::at("write", &path))?;
+            std::fs::write(&path, manifest.sealed()).map_err(FileError::at("write", &path))?;
             Ok(done)
         })
     }
