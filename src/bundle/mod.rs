@@ -26,7 +26,8 @@ use crate::features::Feature;
 use crate::report::Report;
 use crate::scores::drift::{self, Distributions};
 use crate::split::Split;
-use crate::storage::{self, Workplace, seal};
+use crate::storage::seal::{self, hash, json};
+use crate::storage::{self, Workplace};
 use crate::time::{Day, TimeError, Zone};
 
 pub use apply::{ModelRows, offset_of};
@@ -227,16 +228,6 @@ impl Explain for BundleError {
     }
 }
 
-fn hash(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex().to_string()
-}
-
-fn to_json(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).expect("our own types have JSON forms");
-    bytes.push(b'\n');
-    bytes
-}
-
 /// The bundle that `current` names: one folder beside it, not a path to elsewhere.
 fn named_by(current: &Path) -> Result<PathBuf, BundleError> {
     let bytes = std::fs::read(current).map_err(FileError::at("read", current))?;
@@ -257,7 +248,7 @@ impl Bundle {
     /// # Errors
     /// A folder that cannot be written; what was there stays as it was.
     pub fn save(mut self, folder: &Path) -> Result<(Self, PathBuf), FileError> {
-        let parameters = to_json(&self.parameters);
+        let parameters = json(&self.parameters);
         self.manifest.kind = KIND.to_string();
         self.manifest.format = FORMAT;
         self.manifest.bellwether_version = env!("CARGO_PKG_VERSION").to_string();
@@ -265,7 +256,7 @@ impl Bundle {
         // score file, which names the bundle.
         let mut content = blake3::Hasher::new();
         content.update(&parameters);
-        content.update(&to_json(&self.manifest.config));
+        content.update(&json(&self.manifest.config));
         let short = &content.finalize().to_hex()[..10];
         let id = format!("{}-{short}", self.manifest.as_of);
         self.manifest.bundle_id.clone_from(&id);
@@ -273,7 +264,7 @@ impl Bundle {
 
         let mut files: Vec<(&str, Vec<u8>)> = vec![
             ("parameters.json", parameters),
-            ("report.json", to_json(&self.report)),
+            ("report.json", json(&self.report)),
             ("report.html", self.report.to_html().into_bytes()),
             ("CARD.md", card::card(&self.manifest, &self.report).into_bytes()),
         ];
@@ -405,6 +396,6 @@ impl Bundle {
 
     /// BLAKE3 of the manifest, which holds the hashes of everything else.
     pub fn fingerprint(&self) -> String {
-        hash(&to_json(&self.manifest))
+        hash(&json(&self.manifest))
     }
 }

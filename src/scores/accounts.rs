@@ -1,12 +1,14 @@
 //! The JSON files of a partition, which tell of its rows.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use super::manifest::MANIFEST;
 use crate::error::FileError;
-use crate::storage::seal;
+use crate::storage::{self, seal};
 
 /// What a file says; `None` when it is not there.
 ///
@@ -40,4 +42,20 @@ fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, FileError> {
     // Without the kind of its own, so that it counts as damage wherever it breaks off.
     serde_json::from_slice(bytes).map_err(|error| FileError::damaged(path, error))
+}
+
+/// The path of a data file of a folder whose manifest has these `files`, by name and BLAKE3.
+///
+/// # Errors
+/// One that cannot be read, or is not what was written: nobody is to draw conclusions from it.
+pub(super) fn sound(folder: &Path, name: &str, files: &BTreeMap<String, String>) -> Result<PathBuf, FileError> {
+    let path = folder.join(name);
+    let found = storage::fingerprint(&path)?;
+    match files.get(name) {
+        Some(written) if *written == found => Ok(path),
+        written => {
+            let written = written.map_or("nothing", String::as_str);
+            Err(FileError::damaged(path, format!("its hash is {found}, but {MANIFEST} has {written}")))
+        }
+    }
 }

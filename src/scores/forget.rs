@@ -269,7 +269,7 @@ fn forget_categories(folder: &Path, ids: &HashSet<String>) -> Result<u64, FileEr
     let names: Vec<String> = manifest.files.keys().cloned().collect();
     let mut rows = 0;
     for name in &names {
-        rows += count_rows(&folder.join(name), ids)?;
+        rows += count_rows(&accounts::sound(folder, name, &manifest.files)?, ids)?;
     }
     if rows == 0 {
         return Ok(0);

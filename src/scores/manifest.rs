@@ -12,7 +12,7 @@ use crate::error::FileError;
 use crate::events::ReadSummary;
 use crate::labels::Target;
 use crate::report::format::count;
-use crate::storage::{self, seal};
+use crate::storage::seal;
 use crate::time::Day;
 
 /// `manifest.json` of a partition.
@@ -150,15 +150,7 @@ impl ScoreManifest {
     /// # Errors
     /// One that cannot be read, or is not what was written: nobody is to draw conclusions from it.
     pub(super) fn sound(&self, partition: &Path, name: &str) -> Result<PathBuf, FileError> {
-        let path = partition.join(name);
-        let found = storage::fingerprint(&path)?;
-        match self.files.get(name) {
-            Some(written) if *written == found => Ok(path),
-            written => {
-                let written = written.map_or("nothing", String::as_str);
-                Err(FileError::damaged(path, format!("its hash is {found}, but {MANIFEST} has {written}")))
-            }
-        }
+        accounts::sound(partition, name, &self.files)
     }
 
     /// As a file, sealed.

@@ -35,13 +35,15 @@ pub(crate) fn check(bytes: &[u8], seal: &str) -> Result<(), Broken> {
     Err(Broken { found, expected: seal.into() })
 }
 
-fn json(value: &impl Serialize) -> Vec<u8> {
+/// A value as a file of JSON, for people to read, too.
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("our own types have JSON forms");
     bytes.push(b'\n');
     bytes
 }
 
-fn hash(bytes: &[u8]) -> String {
+/// BLAKE3 in hexadecimal digits.
+pub(crate) fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 

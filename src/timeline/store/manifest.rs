@@ -11,7 +11,7 @@ use super::StoreError;
 use super::segment::SegmentEntry;
 use crate::error::FileError;
 use crate::events::FileFingerprint;
-use crate::storage;
+use crate::storage::{self, seal};
 
 /// Name of the manifest. What begins so is never taken for events, wherever the store lies.
 pub(super) const NAME: &str = "_store.json";
@@ -19,7 +19,7 @@ pub(super) const NAME: &str = "_store.json";
 const KIND: &str = "bellwether timeline store";
 
 /// Of the manifest and of everything that it names.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the system says of a file; as long as none of it changes, nor does the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,13 +106,7 @@ impl Manifest {
     }
 
     fn sealed(&self) -> Vec<u8> {
-        let unsealed = Self { seal: String::new(), ..self.clone() };
-        let json = |manifest: &Self| {
-            let mut json = serde_json::to_vec_pretty(manifest).expect("our own types have JSON forms");
-            json.push(b'\n');
-            json
-        };
-        json(&Self { seal: blake3::hash(&json(&unsealed)).to_hex().to_string(), ..unsealed })
+        seal::sealed(&mut self.clone(), |manifest| &mut manifest.seal)
     }
 
     /// The manifest of a folder; `None` when there is none.

@@ -204,10 +204,10 @@ fn other_folders_and_formats_are_refused_and_left_alone() {
     fs::remove_file(store.join("letters.txt")).unwrap();
     small_store(&store);
     let manifest = store.join(manifest::NAME);
-    let newer = fs::read_to_string(&manifest).unwrap().replace("\"format\": 1", "\"format\": 2");
+    let newer = fs::read_to_string(&manifest).unwrap().replace("\"format\": 2", "\"format\": 3");
     fs::write(&manifest, newer).unwrap();
     let error = TimelineStore::open(&store).unwrap_err().to_text();
-    assert!(error.contains("format 2; this release reads format 1"), "{error}");
+    assert!(error.contains("format 3; this release reads format 2"), "{error}");
 }
 
 #[test]
